@@ -1,0 +1,38 @@
+/**
+ * Every number that somebody chose, in one place, with the relations that must hold between them.
+ * What a standard fixed lives with the protocol that it belongs to.
+ */
+import { assert } from './assert.ts'
+
+export const KIB = 1024
+export const MIB = 1024 * KIB
+
+/** Logical and physical block of every volume. */
+export const blockBytes = 512
+export const physicalBlockBytes = 4096
+
+/** Unit of allocation inside a storage server. */
+export const pageBytes = 64 * KIB
+
+/** Largest single READ, WRITE or VERIFY; MAXIMUM TRANSFER LENGTH in VPD page B0h. */
+export const largestCommandBytes = 8 * MIB
+
+/** Sessions between our own programs (legs). */
+export const leg = {
+  windowCommands: 128,
+  firstBurstBytes: 64 * KIB,
+  maxBurstBytes: 8 * MIB,
+  maxRecvDataSegmentBytes: 256 * KIB,
+  loginDeadlineMs: 2_000,
+  nopIntervalMs: 500,
+  nopDeadlineMs: 1_000,
+  commandDeadlineMs: 5_000,
+} as const
+
+/** Default width of one column's run of blocks in a striped volume. */
+export const stripeUnitBytes = 64 * KIB
+
+assert(pageBytes % physicalBlockBytes === 0, 'a page holds whole physical blocks')
+assert(stripeUnitBytes % pageBytes === 0, 'a stripe unit holds whole pages')
+assert(leg.maxBurstBytes >= largestCommandBytes, 'the largest command fits one burst')
+assert(leg.nopDeadlineMs >= leg.nopIntervalMs, 'a ping is not overtaken by the next')

@@ -1,0 +1,74 @@
+/**
+ * The narrow waist of the product: what a SCSI device server asks of the thing that holds the
+ * blocks. Implemented by a replica (targets/lun), a volume seen from a client's host
+ * (initiator-shim/device) and a plain file (targets/lun, standalone). It knows no iSCSI and no CDB.
+ */
+import type { ScsiResult, Sense } from './result.ts'
+
+/** One I_T nexus: an initiator port talking to a target port. SAM-5 4.6. */
+export interface Nexus {
+  /** iSCSI: InitiatorName. */
+  readonly initiatorName: string
+  /** iSCSI: InitiatorName + ",i,0x" + ISID; the SCSI initiator port name. RFC 7143 4.4.2. */
+  readonly initiatorPort: string
+  /** iSCSI: TargetName. */
+  readonly targetName: string
+}
+
+/** What travels with a command from its arrival to its status. Drivers extend it. */
+export interface Task {
+  readonly nexus: Nexus
+  readonly lun: number
+  readonly cdb: Buffer
+  /** True once nobody waits for the answer: a unit need not start what it has not begun. */
+  readonly aborted: boolean
+}
+
+export interface UnitFacts {
+  /** Logical block count; may grow while sessions are open. */
+  readonly blocks: number
+  readonly blockBytes: number
+  /** Physical blocks are a power of two of logical ones. */
+  readonly physicalBlockBytes: number
+  /** Unallocated blocks exist, read as zeros, and UNMAP makes them. */
+  readonly thin: boolean
+  /** Acknowledged writes may be volatile until a flush (WCE). */
+  readonly writeCache: boolean
+  readonly readOnly: boolean
+  /** 1 to 20 printable ASCII characters; VPD page 80h. */
+  readonly serial: string
+  /** 16 bytes, NAA IEEE Registered Extended (6h); VPD page 83h. */
+  readonly naa: Buffer
+}
+
+/** The result of a command that the driver must not answer at all (`--stale ignore`). */
+export type Silence = 'drop'
+
+export interface LogicalUnit<T extends Task = Task> {
+  readonly facts: UnitFacts
+  /**
+   * Asked once per command when it arrives, before any of its data is asked for; undefined lets it
+   * pass. Not asked for commands that touch nothing of the medium where the unit says so itself.
+   */
+  arrive?(task: T): ScsiResult | Silence | undefined
+  /** May this unit serve the medium now; undefined is ready. For TEST UNIT READY, START STOP UNIT. */
+  notReady?(task: T): Sense | undefined
+  /** READ CAPACITY is fenced like a medium access; undefined lets it pass. */
+  read(task: T, lba: number, blocks: number): Promise<ScsiResult | Silence>
+  /** All data have arrived; buffers add up to blocks * blockBytes and are borrowed until it settles. */
+  write(
+    task: T,
+    lba: number,
+    data: readonly Buffer[],
+    options: { readonly forceUnitAccess: boolean },
+  ): Promise<ScsiResult | Silence>
+  /** Afterwards the extents read as zeros; space is given back where whole pages are covered. */
+  unmap(task: T, extents: readonly BlockExtent[]): Promise<ScsiResult | Silence>
+  /** Everything acknowledged before this call is durable afterwards. */
+  flush(task: T): Promise<ScsiResult | Silence>
+}
+
+export interface BlockExtent {
+  readonly lba: number
+  readonly blocks: number
+}

@@ -1,0 +1,39 @@
+/**
+ * Outcomes of SCSI commands are values, never thrown. Status codes: SAM-5 5.3.1.
+ */
+export const Status = {
+  GOOD: 0x00,
+  CHECK_CONDITION: 0x02,
+  BUSY: 0x08,
+  RESERVATION_CONFLICT: 0x18,
+  TASK_SET_FULL: 0x28,
+  TASK_ABORTED: 0x40,
+} as const
+export type Status = (typeof Status)[keyof typeof Status]
+
+/** Sense data before it is laid out in fixed or descriptor format. SPC-4 4.5. */
+export interface Sense {
+  readonly key: number
+  readonly asc: number
+  readonly ascq: number
+  /** INFORMATION field: an LBA or the like. */
+  readonly information?: number
+  /** Further descriptors, already laid out; their presence forces descriptor format. */
+  readonly descriptors?: Buffer
+}
+
+export type ScsiResult =
+  | { readonly status: 0x00; readonly dataIn: readonly Buffer[] }
+  | { readonly status: 0x02; readonly sense: Sense }
+  | { readonly status: 0x08 | 0x18 | 0x28 | 0x40 }
+
+const nothing: readonly Buffer[] = []
+
+/** GOOD, with the data for the initiator, which the driver sends without copying. */
+export function good(dataIn: readonly Buffer[] = nothing): ScsiResult {
+  return { status: Status.GOOD, dataIn }
+}
+
+export function checkCondition(sense: Sense): ScsiResult {
+  return { status: Status.CHECK_CONDITION, sense }
+}
