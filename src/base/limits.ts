@@ -29,6 +29,24 @@ export const leg = {
   commandDeadlineMs: 5_000,
 } as const
 
+/** Byte streams between hosts. */
+export const network = {
+  /** More than this queued in a stream asks its writer to wait. */
+  highWaterBytes: 1 * MIB,
+  /** How long a closed stream may take to send its rest and see the peer's end. */
+  lingerMs: 2_000,
+} as const
+
+/** Reads of files: on the event loop while they are quick, in the thread pool after slow ones. */
+export const fileIo = {
+  largestLoopReadBytes: 64 * KIB,
+  /** Cached reads take 1 to 10 us; an access to a fast disk takes 60 us or more. */
+  slowReadMs: 0.06,
+  poolFirstMs: 10,
+  poolLongestMs: 1_000,
+  quickReadsToForget: 1_000,
+} as const
+
 /** Default width of one column's run of blocks in a striped volume. */
 export const stripeUnitBytes = 64 * KIB
 
@@ -36,3 +54,4 @@ assert(pageBytes % physicalBlockBytes === 0, 'a page holds whole physical blocks
 assert(stripeUnitBytes % pageBytes === 0, 'a stripe unit holds whole pages')
 assert(leg.maxBurstBytes >= largestCommandBytes, 'the largest command fits one burst')
 assert(leg.nopDeadlineMs >= leg.nopIntervalMs, 'a ping is not overtaken by the next')
+assert(fileIo.poolFirstMs <= fileIo.poolLongestMs, 'the time in the pool can grow')
