@@ -39,7 +39,7 @@ const crumbBytes = 2048
 const crumbsBefore = 16
 const gatherBytes = 16 * crumbBytes
 
-const empty = Buffer.alloc(0)
+const empty: Buffer = Buffer.alloc(0)
 const noData: readonly Buffer[] = []
 const digestBytes = 4
 
