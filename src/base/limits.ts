@@ -37,6 +37,37 @@ export const network = {
   lingerMs: 2_000,
 } as const
 
+/** The target role's driver (src/portal): sessions of initiators with one of our programs. */
+export const portal = {
+  windowCommands: 128,
+  loginDeadlineMs: 15_000,
+  /** Connections that have not logged in yet; more are closed at once. */
+  halfOpenLogins: 128,
+  sessions: 1024,
+  maxRecvDataSegmentBytes: 256 * KIB,
+  firstBurstBytes: 64 * KIB,
+  maxBurstBytes: 1 * MIB,
+  maxOutstandingR2t: 1,
+  /** Data of writes held for one session and for all; at least one command always fits. */
+  sessionWriteBytes: 32 * MIB,
+  programWriteBytes: 256 * MIB,
+  /** Read data of one session under way from the unit or not yet taken by the peer. */
+  sessionReadBytes: 32 * MIB,
+  /** Immediate commands (task management, NOP, text) of one session not yet answered. */
+  immediateCommands: 16,
+  /** A command whose data have not all come by then is ended. */
+  dataDeadlineMs: 30_000,
+  /** A task management function is answered by then, with "rejected" if need be. */
+  taskManagementDeadlineMs: 10_000,
+  /** A silent peer is pinged after the first and given up after the second. */
+  idleBeforePingMs: 15_000,
+  pingDeadlineMs: 15_000,
+  /** How often the two above are looked at. */
+  sweepMs: 1_000,
+  /** Text of one SendTargets answer, over as many responses as it takes. */
+  textAnswerBytes: 1 * MIB,
+} as const
+
 /** Reads of files: on the event loop while they are quick, in the thread pool after slow ones. */
 export const fileIo = {
   largestLoopReadBytes: 64 * KIB,
@@ -88,3 +119,7 @@ assert(fileIo.poolFirstMs <= fileIo.poolLongestMs, 'the time in the pool can gro
 assert(scsi.pieceBytes <= largestCommandBytes, 'a piece is no larger than a command')
 assert(scsi.pieceBytes % scsi.patternBytes === 0, 'a piece is whole patterns')
 assert(scsi.patternBytes % blockBytes === 0, 'a pattern is whole blocks')
+assert(portal.sessionWriteBytes <= portal.programWriteBytes, 'one session does not hold it all')
+assert(portal.sessionWriteBytes >= largestCommandBytes, 'the largest write can be held')
+assert(portal.sessionReadBytes >= largestCommandBytes, 'the largest read can be held')
+assert(portal.firstBurstBytes <= portal.maxBurstBytes, 'RFC 7143 13.14')
