@@ -12,9 +12,6 @@ export interface TextFault {
   readonly why: string
 }
 
-/** Where an exchange has been gathered whole; still unparsed. */
-export type GatheredText = Buffer | 'more' | TextFault
-
 const keyPattern = /^[A-Za-z][A-Za-z0-9.+@_#-]*$/
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -49,7 +46,10 @@ function parsePair(bytes: Buffer): TextPair | TextFault {
 }
 
 /** All pairs in order, repeated keys included; runs of NULs between pairs are one. */
-export function parseText(data: Buffer): readonly TextPair[] | TextFault {
+export function parseText(
+  data: Buffer,
+  maxPairs: number = textLimits.pairs,
+): readonly TextPair[] | TextFault {
   const pairs: TextPair[] = []
   for (let start = 0; start < data.length; ) {
     const end = data.indexOf(0, start)
@@ -57,7 +57,7 @@ export function parseText(data: Buffer): readonly TextPair[] | TextFault {
     if (end > start) {
       const pair = parsePair(data.subarray(start, end))
       if (isTextFault(pair)) return pair
-      if (pairs.length === textLimits.pairs) return fault(`more than ${textLimits.pairs} pairs`)
+      if (pairs.length === maxPairs) return fault(`more than ${maxPairs} pairs`)
       pairs.push(pair)
     }
     start = end + 1
@@ -84,46 +84,40 @@ export function splitText(text: Buffer, maxSegmentBytes: number): Buffer[] {
   return pieces.length === 0 ? [text] : pieces
 }
 
+/** What one side has sent so far of a text that goes on. */
+export interface TextParts {
+  readonly parts: readonly Buffer[]
+  readonly bytes: number
+  readonly pieces: number
+}
+
+export const noText: TextParts = { parts: [], bytes: 0, pieces: 0 }
+
+export type Gathered =
+  | { readonly kind: 'more'; readonly parts: TextParts }
+  | { readonly kind: 'whole'; readonly text: Buffer }
+  | TextFault
+
 /**
- * Gathers the data segments of one side's text until one comes without the C bit. Pairs, even
+ * Adds one data segment of a side's text; whole once one comes without the C bit. Pairs, even
  * keys, may be cut anywhere. RFC 7143 6.2, 11.10.2.
  */
-export class TextGatherer {
-  readonly #parts: Buffer[] = []
-  readonly #maxBytes: number
-  readonly #maxPieces: number
-  #bytes = 0
-  #pieces = 0
-
-  constructor(maxBytes: number = textLimits.exchangeBytes, maxPieces: number = textLimits.pieces) {
-    this.#maxBytes = maxBytes
-    this.#maxPieces = maxPieces
+export function gatherText(
+  before: TextParts,
+  data: readonly Buffer[],
+  continues: boolean,
+  maxBytes: number = textLimits.exchangeBytes,
+): Gathered {
+  const parts = [...before.parts, ...data]
+  const added = data.reduce((sum, part) => sum + part.length, 0)
+  const bytes = before.bytes + added
+  const pieces = before.pieces + 1
+  if (bytes > maxBytes) return fault(`more than ${maxBytes} bytes of text`)
+  if (!continues) {
+    return { kind: 'whole', text: parts.length === 1 ? parts[0]! : Buffer.concat(parts, bytes) }
   }
-
-  /** The whole text once `continues` is false; afterwards the gatherer is empty again. */
-  add(data: readonly Buffer[], continues: boolean): GatheredText {
-    this.#pieces++
-    for (const part of data) {
-      this.#bytes += part.length
-      this.#parts.push(part)
-    }
-    if (this.#bytes > this.#maxBytes) return fault(`more than ${this.#maxBytes} bytes of text`)
-    if (!continues) return this.#take()
-    // SPDK once crashed on a request with C and nothing in it; it also could go on for ever.
-    if (data.every((part) => part.length === 0)) return fault('C bit with an empty data segment')
-    if (this.#pieces >= this.#maxPieces) return fault(`text in more than ${this.#maxPieces} pieces`)
-    return 'more'
-  }
-
-  get empty(): boolean {
-    return this.#pieces === 0
-  }
-
-  #take(): Buffer {
-    const whole = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts)
-    this.#parts.length = 0
-    this.#bytes = 0
-    this.#pieces = 0
-    return whole
-  }
+  // A target once crashed on a request with the C bit and nothing in it; it is also without end.
+  if (added === 0) return fault('C bit with an empty data segment')
+  if (pieces >= textLimits.pieces) return fault(`text in more than ${textLimits.pieces} pieces`)
+  return { kind: 'more', parts: { parts, bytes, pieces } }
 }
