@@ -134,6 +134,7 @@ export class NodeBlockFile implements BlockFile {
     const lengthBytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
     writev(this.#fd, buffers, offsetBytes, (error, count) => {
       if (error !== null) return settle(error)
+      this.#sizeBytes = Math.max(this.#sizeBytes, offsetBytes + count)
       if (count === lengthBytes) return settle(null)
       if (count === 0) return settle(new Error(`nothing written at ${offsetBytes}`))
       this.#writeInPool(after(buffers, count), offsetBytes + count, settle)

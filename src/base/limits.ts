@@ -68,6 +68,40 @@ export const portal = {
   textAnswerBytes: 1 * MIB,
 } as const
 
+/** The client's side: the front ends (initiator-shim). */
+export const shim = {
+  /** A command is forwarded only while a NOP-In sent no longer ago than this was answered. */
+  proofMs: 2_000,
+  /** An older proof is renewed in the background. */
+  proofRenewMs: 1_000,
+  /** An older session of an initiator that logs in again has this long to show that it lives. */
+  olderSessionDeadlineMs: 2_000,
+  /** A held command is answered BUSY after the first, NOT READY after the second. */
+  holdStretchMs: 20_000,
+  holdMs: 60_000,
+  /** How often held commands are looked at. */
+  holdTickMs: 100,
+  /** After a refusal that only time cures: the first delay, doubling to the longest. */
+  retryFirstMs: 5,
+  retryLongestMs: 100,
+  probeDeadlineMs: 1_000,
+  /** How much longer an answer of the management path waits for one of a direct portal. */
+  directGraceMs: 20,
+  reconnectFirstMs: 20,
+  reconnectLongestMs: 500,
+  /** Direct I/O is taken up again after so many good probes in a row. */
+  returnProbes: 3,
+  returnProbeIntervalMs: 500,
+  /** What is in flight may finish for so long before a working session is replaced. */
+  switchDrainMs: 250,
+  /** The manager sends something every second. */
+  watchSilenceMs: 3_000,
+  watchRetryFirstMs: 50,
+  watchRetryLongestMs: 1_000,
+  getMapDeadlineMs: 5_000,
+  reportDeadlineMs: 2_000,
+} as const
+
 /** Reads of files: on the event loop while they are quick, in the thread pool after slow ones. */
 export const fileIo = {
   largestLoopReadBytes: 64 * KIB,
@@ -76,6 +110,17 @@ export const fileIo = {
   poolFirstMs: 10,
   poolLongestMs: 1_000,
   quickReadsToForget: 1_000,
+} as const
+
+/** The page store. */
+export const store = {
+  flushIntervalMs: 5_000,
+  /** A log longer than this is folded at once. */
+  foldAfterLogBytes: 16 * MIB,
+  /** Pages that one `free` record covers at most, so that no turn is long. */
+  largestFreeRun: 16_384,
+  /** Zeros written in one go where a raw file is unmapped. */
+  zeroingPieceBytes: 1 * MIB,
 } as const
 
 /** Default width of one column's run of blocks in a striped volume. */
@@ -123,3 +168,6 @@ assert(portal.sessionWriteBytes <= portal.programWriteBytes, 'one session does n
 assert(portal.sessionWriteBytes >= largestCommandBytes, 'the largest write can be held')
 assert(portal.sessionReadBytes >= largestCommandBytes, 'the largest read can be held')
 assert(portal.firstBurstBytes <= portal.maxBurstBytes, 'RFC 7143 13.14')
+assert(shim.proofRenewMs < shim.proofMs, 'a proof is renewed before it is too old')
+assert(shim.retryFirstMs <= shim.retryLongestMs, 'the delay can grow')
+assert(leg.commandDeadlineMs < shim.holdStretchMs, 'a command in doubt is known before BUSY')

@@ -1,0 +1,88 @@
+/**
+ * A plain file or block device as a disk: block n is at byte n * 512 and there is no page table.
+ * For `palisade target --standalone`. Every block is allocated; unmapping writes zeros.
+ */
+import { StorageError } from '../../src/base/errors.ts'
+import { blockBytes, store } from '../../src/base/limits.ts'
+import type { BlockFile, BlockFiles } from '../../src/ports/block-file.ts'
+import { blocksOf, checkRange } from './block-range.ts'
+import type { BlockRun, ReplicaStore } from './replica-store.ts'
+import { zeros } from './zeros.ts'
+
+export interface RawFileOptions {
+  readonly files: BlockFiles
+  readonly name: string
+  /** Makes the file, or lets it grow to this; without it the file must exist. */
+  readonly sizeBytes?: number
+}
+
+export class RawFileStore implements ReplicaStore {
+  readonly thin = false
+  readonly blocks: number
+  readonly #file: BlockFile
+
+  private constructor(file: BlockFile) {
+    this.#file = file
+    this.blocks = file.sizeBytes / blockBytes
+  }
+
+  static async open(options: RawFileOptions): Promise<RawFileStore> {
+    const { files, name, sizeBytes } = options
+    const file = await files.open(name, { create: sizeBytes !== undefined })
+    try {
+      if (sizeBytes !== undefined) await growTo(file, name, sizeBytes)
+      if (file.sizeBytes === 0 || file.sizeBytes % blockBytes !== 0) {
+        const why = `holds ${file.sizeBytes} bytes: not a multiple of ${blockBytes}, or none`
+        throw new StorageError('invalid', `${name} ${why}`)
+      }
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    return new RawFileStore(file)
+  }
+
+  async read(lba: number, blocks: number): Promise<Buffer[]> {
+    checkRange(lba, blocks, this.blocks)
+    const buffer = Buffer.allocUnsafe(blocks * blockBytes)
+    await this.#file.read(buffer, lba * blockBytes)
+    return [buffer]
+  }
+
+  async write(lba: number, data: readonly Buffer[]): Promise<void> {
+    checkRange(lba, blocksOf(data), this.blocks)
+    return this.#file.write(data, lba * blockBytes)
+  }
+
+  async unmap(lba: number, blocks: number): Promise<void> {
+    checkRange(lba, blocks, this.blocks)
+    const end = (lba + blocks) * blockBytes
+    for (let at = lba * blockBytes; at < end; at += store.zeroingPieceBytes) {
+      await this.#file.write(zeros(Math.min(store.zeroingPieceBytes, end - at)), at)
+    }
+  }
+
+  flush(): Promise<void> {
+    return this.#file.flush()
+  }
+
+  run(lba: number): BlockRun {
+    checkRange(lba, 1, this.blocks)
+    return { mapped: true, blocks: this.blocks - lba }
+  }
+
+  close(): Promise<void> {
+    return this.#file.close()
+  }
+}
+
+async function growTo(file: BlockFile, name: string, sizeBytes: number): Promise<void> {
+  if (file.sizeBytes > sizeBytes) {
+    const why = `holds ${file.sizeBytes} bytes, more than the ${sizeBytes} asked for`
+    throw new StorageError('invalid', `${name} ${why}: leave the size out, or give the real one`)
+  }
+  if (file.sizeBytes < sizeBytes) {
+    await file.resize(sizeBytes)
+    await file.flush()
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * What holds the blocks of one replica, or of one standalone LUN: a table of pages in a page store
+ * or a plain file. It knows neither generations nor SCSI.
+ *
+ * Acknowledged writes survive the death of the process, flushed ones the death of the machine.
+ * Everything rejects with StorageError; `invalid` where a range does not lie inside `blocks`.
+ * Of overlapping operations under way together either may come last; callers that need an order
+ * make it.
+ */
+export interface ReplicaStore {
+  /** Logical blocks; may change while it is open. */
+  readonly blocks: number
+  /** Unallocated blocks exist, and `unmap` makes them. */
+  readonly thin: boolean
+  /** The buffers add up to the range. They may be shared with other reads: never write to them. */
+  read(lba: number, blocks: number): Promise<Buffer[]>
+  /** The buffers add up to whole blocks and are borrowed until it settles. */
+  write(lba: number, data: readonly Buffer[]): Promise<void>
+  /** Afterwards the range reads as zeros; space is given back where whole pages are covered. */
+  unmap(lba: number, blocks: number): Promise<void>
+  /** Every write that had resolved before this call survives the death of the machine. */
+  flush(): Promise<void>
+  /** How many blocks from `lba` on are allocated, or not allocated, like the one at `lba`. */
+  run(lba: number): BlockRun
+}
+
+export interface BlockRun {
+  readonly mapped: boolean
+  readonly blocks: number
+}
