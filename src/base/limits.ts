@@ -123,6 +123,17 @@ export const store = {
   zeroingPieceBytes: 1 * MIB,
 } as const
 
+/** Calls between our own programs. */
+export const rpc = {
+  reconnectFirstMs: 100,
+  reconnectLongestMs: 1_000,
+  keepaliveMs: 2_000,
+  keepaliveDeadlineMs: 2_000,
+  largestMessageBytes: 64 * MIB,
+  /** How long calls under way may take when their server stops. */
+  shutDownMs: 1_000,
+} as const
+
 /** Default width of one column's run of blocks in a striped volume. */
 export const stripeUnitBytes = 64 * KIB
 

@@ -47,13 +47,14 @@ export type Silence = 'drop'
 export interface LogicalUnit<T extends Task = Task> {
   readonly facts: UnitFacts
   /**
-   * Asked once per command when it arrives, before any of its data is asked for; undefined lets it
-   * pass. Not asked for commands that touch nothing of the medium where the unit says so itself.
+   * Asked once per command when it arrives, before its CDB is checked and before any of its data
+   * is asked for; undefined lets it pass. Asked for every command that exists, also those that
+   * touch nothing of the medium and READ CAPACITY: the unit itself knows which it fences.
    */
   arrive?(task: T): ScsiResult | Silence | undefined
   /** May this unit serve the medium now; undefined is ready. For TEST UNIT READY, START STOP UNIT. */
   notReady?(task: T): Sense | undefined
-  /** READ CAPACITY is fenced like a medium access; undefined lets it pass. */
+  /** At least one block, all of them on the unit. The data are `blocks * blockBytes` bytes. */
   read(task: T, lba: number, blocks: number): Promise<ScsiResult | Silence>
   /** All data have arrived; buffers add up to blocks * blockBytes and are borrowed until it settles. */
   write(

@@ -37,3 +37,8 @@ export function good(dataIn: readonly Buffer[] = nothing): ScsiResult {
 export function checkCondition(sense: Sense): ScsiResult {
   return { status: Status.CHECK_CONDITION, sense }
 }
+
+/** Whether the next step of a command made of several may be taken. */
+export function isGood(outcome: ScsiResult | 'drop'): outcome is ScsiResult & { status: 0x00 } {
+  return outcome !== 'drop' && outcome.status === Status.GOOD
+}

@@ -8,13 +8,31 @@ export interface ScsiTarget<T extends Task = Task> {
    * the data (if any) and call `execute`. Otherwise answer that at once, and ask for no data.
    */
   arrive(task: T): ScsiResult | Silence | undefined
-  /** Runs the command. `dataOut` holds all of its data, borrowed until the promise settles. */
+  /**
+   * Runs the command. `dataOut` holds its data, borrowed until the promise settles: as much as
+   * `transfer` names, or what the initiator announced where that is less. A result may carry more
+   * data for the initiator than it announced room for; the driver sends what fits.
+   */
   execute(task: T, dataOut: readonly Buffer[]): Promise<ScsiResult | Silence>
   /** Sense in the format that this nexus asked for; descriptor format for descriptor-only sense. */
   encodeSense(task: T, result: ScsiResult): Buffer | undefined
-  /** I_T nexus events: a new session, and its loss. SAM-5 6.3.4. */
+  /**
+   * I_T nexus events: a new session, and its loss. SAM-5 6.3.4. The object is the session's name:
+   * tasks carry the very one that was gained.
+   */
   nexusGained(nexus: Nexus): void
   nexusLost(nexus: Nexus): void
-  /** Direction and length that the CDB itself asks for, so that residuals are right. */
-  transfer(cdb: Buffer): { readonly direction: 'none' | 'in' | 'out' }
+  /** What the CDB itself asks for, so that residuals are right. */
+  transfer(cdb: Buffer): Transfer
+}
+
+export type Direction = 'none' | 'in' | 'out'
+
+export interface Transfer {
+  readonly direction: Direction
+  /**
+   * `out`: exactly what the CDB asks for; the residual is reckoned from it. `in`: the most that it
+   * allows; the residual is reckoned from the data of the result.
+   */
+  readonly bytes: number
 }

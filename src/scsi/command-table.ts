@@ -1,0 +1,52 @@
+/**
+ * Every command that a logical unit has, and nothing that it has not: what is not found here ends
+ * in INVALID COMMAND OPERATION CODE. A row is the only place that knows a command; what is checked,
+ * transferred, run and reported about it comes from there.
+ */
+import { assert } from '../base/assert.ts'
+import type { Command } from './command.ts'
+import { inquiryCommands } from './inquiry.ts'
+import { modeSenseCommands } from './mode-sense.ts'
+import { readCapacityCommands } from './read-capacity.ts'
+import { readWriteCommands } from './read-write.ts'
+import { reportCommandsCommands } from './report-commands.ts'
+import { reportLunsCommands } from './report-luns.ts'
+import { unitStateCommands } from './unit-state.ts'
+import { unmapCommands } from './unmap.ts'
+import { verifyCommands } from './verify.ts'
+import { writeSameCommands } from './write-same.ts'
+
+export const commandTable: readonly Command[] = [
+  ...unitStateCommands,
+  ...inquiryCommands,
+  ...modeSenseCommands,
+  ...reportLunsCommands,
+  ...reportCommandsCommands,
+  ...readCapacityCommands,
+  ...readWriteCommands,
+  ...verifyCommands,
+  ...writeSameCommands,
+  ...unmapCommands,
+].sort((one, other) => one.operationCode - other.operationCode)
+
+/** Commands of a unit without thin provisioning. */
+export const thickCommands: readonly Command[] = commandTable.filter((row) => !row.thinOnly)
+
+type Slot = Command | ReadonlyMap<number, Command> | undefined
+
+/** One slot for each operation code: a command, or one for each service action. */
+const slots: readonly Slot[] = Array.from({ length: 256 }, (_, operationCode) => {
+  const rows = commandTable.filter((row) => row.operationCode === operationCode)
+  const plain = rows.find((row) => row.serviceAction === undefined)
+  assert(!plain || rows.length === 1, `${operationCode.toString(16)}h is declared twice`)
+  if (plain || rows.length === 0) return plain
+  const actions = new Map(rows.map((row) => [row.serviceAction!, row]))
+  assert(actions.size === rows.length, `${operationCode.toString(16)}h: an action twice`)
+  return actions
+})
+
+/** SERVICE ACTION is in the low five bits of byte 1 in every CDB here. SPC-4 4.3.4. */
+export function findCommand(cdb: Buffer): Command | undefined {
+  const slot = slots[cdb[0]!]
+  return slot instanceof Map ? slot.get(cdb[1]! & 0x1f) : (slot as Command | undefined)
+}

@@ -1,0 +1,59 @@
+/**
+ * The designators of VPD page 83h: which unit this is, whatever the path, and which port and device
+ * it was reached through. SPC-4 7.8.5, names of iSCSI ports RFC 7143 4.4.2.
+ */
+import { assert } from '../base/assert.ts'
+import type { UnitFacts } from './logical-unit.ts'
+
+const CodeSet = { BINARY: 1, ASCII: 2, UTF8: 3 } as const
+const Association = { LOGICAL_UNIT: 0, TARGET_PORT: 1, TARGET_DEVICE: 2 } as const
+const Type = { T10_VENDOR: 1, NAA: 3, RELATIVE_PORT: 4, SCSI_NAME: 8 } as const
+const iscsiProtocol = 5
+const vendor = 'PALISADE'
+
+/** All portals of a target are one portal group, hence one target port. */
+const relativePort = 1
+
+interface Designator {
+  readonly codeSet: number
+  readonly association: number
+  readonly type: number
+  readonly value: Buffer
+}
+
+export function designators(facts: UnitFacts, targetName: string): Buffer {
+  assert(facts.naa.length === 16 && facts.naa[0]! >> 4 === 6, 'an NAA 6 identifier has 16 bytes')
+  const rows: readonly Designator[] = [
+    unitRow(CodeSet.BINARY, Type.NAA, facts.naa),
+    unitRow(CodeSet.ASCII, Type.T10_VENDOR, Buffer.from(vendor + facts.serial, 'latin1')),
+    {
+      codeSet: CodeSet.BINARY,
+      association: Association.TARGET_PORT,
+      type: Type.RELATIVE_PORT,
+      value: Buffer.from([0, 0, 0, relativePort]),
+    },
+    nameRow(Association.TARGET_PORT, `${targetName},t,0x0001`),
+    nameRow(Association.TARGET_DEVICE, targetName),
+  ]
+  return Buffer.concat(rows.map(encode))
+}
+
+function unitRow(codeSet: number, type: number, value: Buffer): Designator {
+  return { codeSet, association: Association.LOGICAL_UNIT, type, value }
+}
+
+/** A SCSI name string ends in a zero byte and fills whole words. SPC-4 7.8.5.10. */
+function nameRow(association: number, name: string): Designator {
+  const text = Buffer.from(name, 'utf8')
+  const value = Buffer.alloc(Math.ceil((text.length + 1) / 4) * 4)
+  text.copy(value)
+  return { codeSet: CodeSet.UTF8, association, type: Type.SCSI_NAME, value }
+}
+
+/** PIV is 1, and the protocol given, where the designator is of a port or of the device. */
+function encode({ codeSet, association, type, value }: Designator): Buffer {
+  const ofUnit = association === Association.LOGICAL_UNIT
+  const first = (ofUnit ? 0 : iscsiProtocol << 4) | codeSet
+  const second = (ofUnit ? 0 : 0x80) | (association << 4) | type
+  return Buffer.concat([Buffer.from([first, second, 0, value.length]), value])
+}

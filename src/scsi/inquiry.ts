@@ -1,0 +1,54 @@
+/**
+ * INQUIRY: standard data, and the way to the vital product data pages of vpd-pages.ts. SPC-4 6.6.
+ * Answered for every LUN: where there is no unit, the peripheral qualifier says so.
+ */
+import { inquiry } from './cdb-primary.ts'
+import { allocated, type Command, command, dataIn, invalidFieldInCdb } from './command.ts'
+import { isVpdPage, vpdPage } from './vpd-pages.ts'
+
+export const vendorIdentification = 'PALISADE'
+const productIdentification = 'VIRTUAL-DISK'
+const productRevision = '0001'
+
+/** Qualifier 011b, type 1Fh: this target can have no unit at this LUN. SPC-4 table 174. */
+const noUnit = 0x7f
+const directAccessBlockDevice = 0x00
+
+/** SAM-5, iSCSI, SPC-4 and SBC-3, no version claimed of each. SPC-4 6.6.2 and annex E. */
+const versionDescriptors = [0x00a0, 0x0960, 0x0460, 0x04c0]
+
+const standardBytes = 96
+const versionSpc4 = 0x06
+const hiSupAndFormat = 0x12
+const commandQueueing = 0x02
+
+export function standardInquiry(hasUnit: boolean): Buffer {
+  const data = Buffer.alloc(standardBytes)
+  data[0] = hasUnit ? directAccessBlockDevice : noUnit
+  data[2] = versionSpc4
+  data[3] = hiSupAndFormat
+  data[4] = standardBytes - 5
+  data[7] = commandQueueing
+  data.write(vendorIdentification.padEnd(8), 8, 'latin1')
+  data.write(productIdentification.padEnd(16), 16, 'latin1')
+  data.write(productRevision.padEnd(4), 32, 'latin1')
+  for (const [index, version] of versionDescriptors.entries()) {
+    data.writeUInt16BE(version, 58 + 2 * index)
+  }
+  return data
+}
+
+export const inquiryCommands: readonly Command[] = [
+  command(inquiry, {
+    anyLun: true,
+    transfer: dataIn,
+    check(call, { enableVitalProductData, pageCode }) {
+      if (!enableVitalProductData) return pageCode === 0 ? undefined : invalidFieldInCdb
+      return call.hasUnit && isVpdPage(pageCode) ? undefined : invalidFieldInCdb
+    },
+    run(call, { enableVitalProductData, pageCode, allocationLength }) {
+      const data = enableVitalProductData ? vpdPage(pageCode, call) : standardInquiry(call.hasUnit)
+      return allocated(data, allocationLength)
+    },
+  }),
+]

@@ -1,0 +1,45 @@
+/**
+ * Sense data as bytes: fixed format (70h) and descriptor format (72h), current errors only.
+ * SPC-4 4.5.2 and 4.5.3. What is reported is decided elsewhere.
+ */
+import { assert } from '../base/assert.ts'
+import type { Sense } from './result.ts'
+
+const fixedBytes = 18
+const informationDescriptorBytes = 12
+
+/** D_SENSE is 0 and cannot be changed, so fixed it is, unless there are descriptors to carry. */
+export function encodeSense(sense: Sense): Buffer {
+  return sense.descriptors === undefined ? encodeFixed(sense) : encodeDescriptors(sense)
+}
+
+/** SPC-4 4.5.3. INFORMATION has 32 bits here: a larger value is left out, with VALID zero. */
+export function encodeFixed(sense: Sense): Buffer {
+  const { information } = sense
+  const valid = information !== undefined && information <= 0xffff_ffff
+  const buffer = Buffer.alloc(fixedBytes)
+  buffer[0] = (valid ? 0x80 : 0) | 0x70
+  buffer[2] = sense.key
+  if (valid) buffer.writeUInt32BE(information, 3)
+  buffer[7] = fixedBytes - 8
+  buffer[12] = sense.asc
+  buffer[13] = sense.ascq
+  return buffer
+}
+
+/** SPC-4 4.5.2: an eight-byte header and descriptors, the information descriptor first. */
+export function encodeDescriptors(sense: Sense): Buffer {
+  const descriptors = Buffer.concat([information(sense), sense.descriptors ?? Buffer.alloc(0)])
+  assert(descriptors.length <= 244, 'sense descriptors fit the additional sense length')
+  const header = Buffer.from([0x72, sense.key, sense.asc, sense.ascq, 0, 0, 0, descriptors.length])
+  return Buffer.concat([header, descriptors])
+}
+
+/** SPC-4 4.5.2.2. */
+function information(sense: Sense): Buffer {
+  if (sense.information === undefined) return Buffer.alloc(0)
+  const descriptor = Buffer.alloc(informationDescriptorBytes)
+  descriptor.set([0x00, informationDescriptorBytes - 2, 0x80])
+  descriptor.writeBigUInt64BE(BigInt(sense.information), 4)
+  return descriptor
+}

@@ -1,0 +1,90 @@
+/**
+ * UNMAP: gives ranges of blocks back. SBC-3 5.28. The whole parameter list is checked before the
+ * unit is asked for anything, so that a bad descriptor leaves nothing half done.
+ */
+import { scsi } from '../base/limits.ts'
+import { bytes, layout, reserved, u16, u32 } from '../wire/layout.ts'
+import { checkRange, checkWritable } from './block-range.ts'
+import type { Call, Outcome } from './call.ts'
+import { unmap } from './cdb-block.ts'
+import { lba64 } from './cdb-layout.ts'
+import { type Command, command, invalidFieldInCdb } from './command.ts'
+import { prefix, totalBytes } from './data-out.ts'
+import type { BlockExtent } from './logical-unit.ts'
+import { checkCondition, good, type ScsiResult } from './result.ts'
+import { INVALID_FIELD_IN_PARAMETER_LIST, PARAMETER_LIST_LENGTH_ERROR } from './sense.ts'
+
+const header = layout({
+  name: 'UNMAP parameter list',
+  cite: 'SBC-3 5.28.2',
+  sizeBytes: 8,
+  fields: {
+    dataLength: u16(0, 'bytes that follow this field'),
+    descriptorsLength: u16(2, 'bytes of block descriptors'),
+  },
+  reserved: [reserved(4, 4)],
+})
+
+const descriptor = layout({
+  name: 'UNMAP block descriptor',
+  cite: 'SBC-3 5.28.2',
+  sizeBytes: 16,
+  fields: {
+    lbaHigh: u32(0),
+    lbaLow: u32(4),
+    blocks: u32(8),
+    ignored: bytes(12, 4),
+  },
+})
+
+const lengthError = checkCondition(PARAMETER_LIST_LENGTH_ERROR)
+const invalidField = checkCondition(INVALID_FIELD_IN_PARAMETER_LIST)
+
+/** The extents of a parameter list, or what is wrong with its lengths. */
+function parse(list: Buffer): readonly BlockExtent[] | ScsiResult {
+  if (list.length < header.sizeBytes) return lengthError
+  const { dataLength, descriptorsLength } = header.decode(list)
+  if (header.sizeBytes + descriptorsLength > list.length) return lengthError
+  if (dataLength < descriptorsLength + header.sizeBytes - 2) return invalidField
+  // An incomplete descriptor at the end is ignored, by rule.
+  const count = Math.floor(descriptorsLength / descriptor.sizeBytes)
+  if (count > scsi.maxUnmapDescriptors) return invalidField
+  return Array.from({ length: count }, (_, i) => {
+    const row = descriptor.decode(list, header.sizeBytes + i * descriptor.sizeBytes)
+    return { lba: lba64(row), blocks: row.blocks }
+  })
+}
+
+function checkExtents(call: Call, extents: readonly BlockExtent[]): ScsiResult | undefined {
+  let blocks = 0
+  for (const extent of extents) {
+    const outside = checkRange(call, extent.lba, extent.blocks)
+    if (outside) return outside
+    blocks += extent.blocks
+  }
+  return blocks > scsi.maxUnmapBlocks ? invalidField : undefined
+}
+
+function run(
+  call: Call,
+  fields: { readonly parameterListLength: number },
+): Promise<Outcome> | Outcome {
+  const { parameterListLength } = fields
+  if (parameterListLength === 0) return good()
+  const list = prefix(call.dataOut, Math.min(parameterListLength, totalBytes(call.dataOut)))
+  const extents = parse(list ?? Buffer.alloc(0))
+  if ('status' in extents) return extents
+  const wrong = checkExtents(call, extents)
+  if (wrong) return wrong
+  const some = extents.filter((extent) => extent.blocks > 0)
+  return some.length === 0 ? good() : call.unmap(some)
+}
+
+export const unmapCommands: readonly Command[] = [
+  command(unmap, {
+    thinOnly: true,
+    transfer: (fields) => ({ direction: 'out', bytes: fields.parameterListLength }),
+    check: (call, fields) => (fields.anchor ? invalidFieldInCdb : checkWritable(call)),
+    run,
+  }),
+]
