@@ -35,7 +35,10 @@ export interface RpcPeer {
 }
 
 export interface RpcSink {
-  send(message: Uint8Array): void
+  /** Queues the message; false when the reader is behind: then wait for `drained`. */
+  send(message: Uint8Array): boolean
+  /** Resolves when the queue is short again, or the stream has ended. */
+  drained(): Promise<void>
   end(): void
   /** Called once when the caller went away or the stream ended. */
   closed(run: () => void): void

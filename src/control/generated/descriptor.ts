@@ -1,0 +1,1128 @@
+/** Generated from src/control/proto by `make generate`. */
+export const descriptor = {
+  "nested": {
+    "palisade": {
+      "nested": {
+        "CreateVolumeRequest": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            },
+            "sizeBytes": {
+              "type": "uint64",
+              "id": 2,
+              "protoName": "size_bytes"
+            },
+            "stripe": {
+              "type": "uint32",
+              "id": 3
+            },
+            "partitions": {
+              "rule": "repeated",
+              "type": "Partition",
+              "id": 4
+            },
+            "stalePolicy": {
+              "type": "StalePolicy",
+              "id": 5,
+              "protoName": "stale_policy"
+            },
+            "holdMs": {
+              "type": "uint32",
+              "id": 6,
+              "protoName": "hold_ms"
+            },
+            "leaseMs": {
+              "type": "uint32",
+              "id": 7,
+              "protoName": "lease_ms"
+            }
+          }
+        },
+        "Partition": {
+          "fields": {
+            "server": {
+              "type": "string",
+              "id": 1
+            },
+            "sizeBytes": {
+              "type": "uint64",
+              "id": 2,
+              "protoName": "size_bytes"
+            }
+          }
+        },
+        "VolumeReply": {
+          "fields": {
+            "map": {
+              "type": "VolumeMap",
+              "id": 1
+            },
+            "shutOutMs": {
+              "type": "double",
+              "id": 2,
+              "protoName": "shut_out_ms"
+            }
+          }
+        },
+        "ListVolumesRequest": {
+          "fields": {}
+        },
+        "ListVolumesReply": {
+          "fields": {
+            "maps": {
+              "rule": "repeated",
+              "type": "VolumeMap",
+              "id": 1
+            }
+          }
+        },
+        "ShowVolumeRequest": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            }
+          }
+        },
+        "ShowVolumeReply": {
+          "fields": {
+            "map": {
+              "type": "VolumeMap",
+              "id": 1
+            },
+            "status": {
+              "type": "VolumeStatus",
+              "id": 2
+            }
+          }
+        },
+        "GrowVolumeRequest": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            },
+            "sizeBytes": {
+              "type": "uint64",
+              "id": 2,
+              "protoName": "size_bytes"
+            }
+          }
+        },
+        "DeleteVolumeRequest": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            },
+            "force": {
+              "type": "bool",
+              "id": 2
+            }
+          }
+        },
+        "DeleteVolumeReply": {
+          "fields": {}
+        },
+        "FenceRequest": {
+          "fields": {
+            "volume": {
+              "type": "string",
+              "id": 1
+            },
+            "client": {
+              "type": "string",
+              "id": 2
+            }
+          }
+        },
+        "AdmitRequest": {
+          "fields": {
+            "volume": {
+              "type": "string",
+              "id": 1
+            },
+            "client": {
+              "type": "string",
+              "id": 2
+            }
+          }
+        },
+        "AddServerRequest": {
+          "fields": {
+            "address": {
+              "type": "string",
+              "id": 1
+            },
+            "name": {
+              "type": "string",
+              "id": 2
+            }
+          }
+        },
+        "ServerReply": {
+          "fields": {
+            "server": {
+              "type": "ServerStatus",
+              "id": 1
+            }
+          }
+        },
+        "ListServersRequest": {
+          "fields": {}
+        },
+        "ListServersReply": {
+          "fields": {
+            "servers": {
+              "rule": "repeated",
+              "type": "ServerStatus",
+              "id": 1
+            }
+          }
+        },
+        "ShowServerRequest": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            }
+          }
+        },
+        "RemoveServerRequest": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            }
+          }
+        },
+        "RemoveServerReply": {
+          "fields": {}
+        },
+        "DeclareDeadRequest": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            }
+          }
+        },
+        "ServerStatus": {
+          "fields": {
+            "server": {
+              "type": "ServerFacts",
+              "id": 1
+            },
+            "adopted": {
+              "type": "bool",
+              "id": 2
+            },
+            "reachable": {
+              "type": "bool",
+              "id": 3
+            },
+            "declaredDead": {
+              "type": "bool",
+              "id": 4,
+              "protoName": "declared_dead"
+            },
+            "plannedBytes": {
+              "type": "uint64",
+              "id": 5,
+              "protoName": "planned_bytes"
+            },
+            "volumes": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 6
+            },
+            "lastHeardMs": {
+              "type": "uint64",
+              "id": 7,
+              "protoName": "last_heard_ms"
+            }
+          }
+        },
+        "StatusRequest": {
+          "fields": {}
+        },
+        "StatusReply": {
+          "fields": {
+            "term": {
+              "type": "uint64",
+              "id": 1
+            },
+            "generation": {
+              "type": "uint64",
+              "id": 2
+            },
+            "servers": {
+              "rule": "repeated",
+              "type": "ServerStatus",
+              "id": 3
+            },
+            "volumes": {
+              "rule": "repeated",
+              "type": "VolumeStatus",
+              "id": 4
+            },
+            "pendingFences": {
+              "rule": "repeated",
+              "type": "FenceStatus",
+              "id": 5,
+              "protoName": "pending_fences"
+            },
+            "shutOut": {
+              "type": "ShutOut",
+              "id": 6,
+              "protoName": "shut_out"
+            },
+            "warnings": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 7
+            },
+            "watchingClients": {
+              "type": "uint32",
+              "id": 8,
+              "protoName": "watching_clients"
+            },
+            "relayedConnections": {
+              "type": "uint32",
+              "id": 9,
+              "protoName": "relayed_connections"
+            },
+            "relayedConnectionsTotal": {
+              "type": "uint64",
+              "id": 10,
+              "protoName": "relayed_connections_total"
+            },
+            "reports": {
+              "rule": "repeated",
+              "type": "ClientReport",
+              "id": 11
+            },
+            "managementPath": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 12,
+              "protoName": "management_path"
+            }
+          }
+        },
+        "VolumeStatus": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            },
+            "volumeId": {
+              "type": "string",
+              "id": 2,
+              "protoName": "volume_id"
+            },
+            "generation": {
+              "type": "uint64",
+              "id": 3
+            },
+            "sizeBytes": {
+              "type": "uint64",
+              "id": 4,
+              "protoName": "size_bytes"
+            },
+            "change": {
+              "type": "string",
+              "id": 5
+            },
+            "behind": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 6
+            },
+            "shutOut": {
+              "type": "ShutOut",
+              "id": 7,
+              "protoName": "shut_out"
+            }
+          }
+        },
+        "FenceStatus": {
+          "fields": {
+            "volume": {
+              "type": "string",
+              "id": 1
+            },
+            "client": {
+              "type": "string",
+              "id": 2
+            },
+            "waitingFor": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3,
+              "protoName": "waiting_for"
+            },
+            "sinceWallMs": {
+              "type": "uint64",
+              "id": 4,
+              "protoName": "since_wall_ms"
+            }
+          }
+        },
+        "ShutOut": {
+          "fields": {
+            "changes": {
+              "type": "uint64",
+              "id": 1
+            },
+            "lastMs": {
+              "type": "double",
+              "id": 2,
+              "protoName": "last_ms"
+            },
+            "maxMs": {
+              "type": "double",
+              "id": 3,
+              "protoName": "max_ms"
+            },
+            "totalMs": {
+              "type": "double",
+              "id": 4,
+              "protoName": "total_ms"
+            },
+            "histogram": {
+              "rule": "repeated",
+              "type": "ShutOutBucket",
+              "id": 5
+            }
+          }
+        },
+        "ShutOutBucket": {
+          "fields": {
+            "upToMs": {
+              "type": "uint32",
+              "id": 1,
+              "protoName": "up_to_ms"
+            },
+            "changes": {
+              "type": "uint64",
+              "id": 2
+            }
+          }
+        },
+        "ClientReport": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "server": {
+              "type": "string",
+              "id": 2
+            },
+            "portal": {
+              "type": "string",
+              "id": 3
+            },
+            "reachable": {
+              "type": "bool",
+              "id": 4
+            },
+            "cause": {
+              "type": "string",
+              "id": 5
+            },
+            "wallMs": {
+              "type": "uint64",
+              "id": 6,
+              "protoName": "wall_ms"
+            }
+          }
+        },
+        "VolumeMap": {
+          "fields": {
+            "volumeId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "volume_id"
+            },
+            "name": {
+              "type": "string",
+              "id": 2
+            },
+            "iqn": {
+              "type": "string",
+              "id": 3
+            },
+            "generation": {
+              "type": "uint64",
+              "id": 4
+            },
+            "blockBytes": {
+              "type": "uint32",
+              "id": 5,
+              "protoName": "block_bytes"
+            },
+            "blocks": {
+              "type": "uint64",
+              "id": 6
+            },
+            "segments": {
+              "rule": "repeated",
+              "type": "Segment",
+              "id": 7
+            },
+            "admissions": {
+              "rule": "repeated",
+              "type": "Admission",
+              "id": 8
+            },
+            "stalePolicy": {
+              "type": "StalePolicy",
+              "id": 9,
+              "protoName": "stale_policy"
+            },
+            "holdMs": {
+              "type": "uint32",
+              "id": 10,
+              "protoName": "hold_ms"
+            },
+            "leaseMs": {
+              "type": "uint32",
+              "id": 11,
+              "protoName": "lease_ms"
+            },
+            "deleted": {
+              "type": "bool",
+              "id": 12
+            }
+          }
+        },
+        "Segment": {
+          "fields": {
+            "segmentId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "segment_id"
+            },
+            "start": {
+              "type": "uint64",
+              "id": 2
+            },
+            "blocks": {
+              "type": "uint64",
+              "id": 3
+            },
+            "stripe": {
+              "type": "Stripe",
+              "id": 4
+            },
+            "epoch": {
+              "type": "uint64",
+              "id": 5
+            },
+            "replicas": {
+              "rule": "repeated",
+              "type": "Replica",
+              "id": 6
+            }
+          }
+        },
+        "Stripe": {
+          "fields": {
+            "index": {
+              "type": "uint32",
+              "id": 1
+            },
+            "count": {
+              "type": "uint32",
+              "id": 2
+            },
+            "unitBlocks": {
+              "type": "uint64",
+              "id": 3,
+              "protoName": "unit_blocks"
+            }
+          }
+        },
+        "Replica": {
+          "fields": {
+            "serverId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "server_id"
+            },
+            "server": {
+              "type": "string",
+              "id": 2
+            },
+            "iqn": {
+              "type": "string",
+              "id": 3
+            },
+            "lun": {
+              "type": "uint32",
+              "id": 4
+            },
+            "startBlock": {
+              "type": "uint64",
+              "id": 5,
+              "protoName": "start_block"
+            },
+            "portals": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 6
+            },
+            "state": {
+              "type": "ReplicaState",
+              "id": 7
+            },
+            "incarnation": {
+              "type": "string",
+              "id": 8
+            }
+          }
+        },
+        "Admission": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "admission": {
+              "type": "uint64",
+              "id": 2
+            },
+            "fenced": {
+              "type": "bool",
+              "id": 3
+            }
+          }
+        },
+        "StalePolicy": {
+          "values": {
+            "STALE_POLICY_REJECT": 0,
+            "STALE_POLICY_IGNORE": 1
+          }
+        },
+        "ReplicaState": {
+          "values": {
+            "REPLICA_STATE_IN_SYNC": 0,
+            "REPLICA_STATE_SYNCING": 1,
+            "REPLICA_STATE_BEHIND": 2,
+            "REPLICA_STATE_GONE": 3
+          }
+        },
+        "Order": {
+          "fields": {
+            "term": {
+              "type": "uint64",
+              "id": 1
+            },
+            "number": {
+              "type": "uint64",
+              "id": 2
+            }
+          }
+        },
+        "CloseRequest": {
+          "fields": {
+            "order": {
+              "type": "Order",
+              "id": 1
+            },
+            "volumeId": {
+              "type": "string",
+              "id": 2,
+              "protoName": "volume_id"
+            }
+          }
+        },
+        "CloseReply": {
+          "fields": {
+            "generation": {
+              "type": "uint64",
+              "id": 1
+            },
+            "leaseLeftMs": {
+              "type": "uint32",
+              "id": 2,
+              "protoName": "lease_left_ms"
+            },
+            "drainedMs": {
+              "type": "uint32",
+              "id": 3,
+              "protoName": "drained_ms"
+            },
+            "sessions": {
+              "type": "uint32",
+              "id": 4
+            }
+          }
+        },
+        "ActivateRequest": {
+          "fields": {
+            "order": {
+              "type": "Order",
+              "id": 1
+            },
+            "map": {
+              "type": "VolumeMap",
+              "id": 2
+            }
+          }
+        },
+        "ActivateReply": {
+          "fields": {
+            "incarnations": {
+              "rule": "repeated",
+              "type": "SegmentIncarnation",
+              "id": 1
+            }
+          }
+        },
+        "SegmentIncarnation": {
+          "fields": {
+            "segmentId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "segment_id"
+            },
+            "incarnation": {
+              "type": "string",
+              "id": 2
+            }
+          }
+        },
+        "ReopenRequest": {
+          "fields": {
+            "order": {
+              "type": "Order",
+              "id": 1
+            },
+            "volumeId": {
+              "type": "string",
+              "id": 2,
+              "protoName": "volume_id"
+            },
+            "closed": {
+              "type": "Order",
+              "id": 3
+            }
+          }
+        },
+        "ReopenReply": {
+          "fields": {}
+        },
+        "DescribeRequest": {
+          "fields": {}
+        },
+        "DescribeReply": {
+          "fields": {
+            "server": {
+              "type": "ServerFacts",
+              "id": 1
+            },
+            "volumes": {
+              "rule": "repeated",
+              "type": "HeldVolume",
+              "id": 2
+            },
+            "counters": {
+              "rule": "repeated",
+              "type": "VolumeCounters",
+              "id": 3
+            }
+          }
+        },
+        "VolumeCounters": {
+          "fields": {
+            "volumeId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "volume_id"
+            },
+            "reads": {
+              "type": "uint64",
+              "id": 2
+            },
+            "writes": {
+              "type": "uint64",
+              "id": 3
+            },
+            "readBytes": {
+              "type": "uint64",
+              "id": 4,
+              "protoName": "read_bytes"
+            },
+            "writtenBytes": {
+              "type": "uint64",
+              "id": 5,
+              "protoName": "written_bytes"
+            },
+            "viaManagementPath": {
+              "type": "uint64",
+              "id": 6,
+              "protoName": "via_management_path"
+            },
+            "refusals": {
+              "rule": "repeated",
+              "type": "RefusalCount",
+              "id": 7
+            }
+          }
+        },
+        "RefusalCount": {
+          "fields": {
+            "reason": {
+              "type": "uint32",
+              "id": 1
+            },
+            "count": {
+              "type": "uint64",
+              "id": 2
+            }
+          }
+        },
+        "ServerFacts": {
+          "fields": {
+            "serverId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "server_id"
+            },
+            "name": {
+              "type": "string",
+              "id": 2
+            },
+            "portals": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3
+            },
+            "control": {
+              "type": "string",
+              "id": 4
+            },
+            "capacityBytes": {
+              "type": "uint64",
+              "id": 5,
+              "protoName": "capacity_bytes"
+            },
+            "freeBytes": {
+              "type": "uint64",
+              "id": 6,
+              "protoName": "free_bytes"
+            },
+            "processId": {
+              "type": "string",
+              "id": 7,
+              "protoName": "process_id"
+            },
+            "version": {
+              "type": "string",
+              "id": 8
+            },
+            "storeIncarnation": {
+              "type": "string",
+              "id": 9,
+              "protoName": "store_incarnation"
+            }
+          }
+        },
+        "HeldVolume": {
+          "fields": {
+            "volumeId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "volume_id"
+            },
+            "name": {
+              "type": "string",
+              "id": 2
+            },
+            "generation": {
+              "type": "uint64",
+              "id": 3
+            },
+            "closed": {
+              "type": "Order",
+              "id": 4
+            },
+            "incarnations": {
+              "rule": "repeated",
+              "type": "SegmentIncarnation",
+              "id": 5
+            },
+            "serving": {
+              "type": "bool",
+              "id": 6
+            },
+            "order": {
+              "type": "Order",
+              "id": 7
+            },
+            "sessions": {
+              "type": "uint32",
+              "id": 8
+            }
+          }
+        },
+        "RegisterRequest": {
+          "fields": {
+            "server": {
+              "type": "ServerFacts",
+              "id": 1
+            },
+            "volumes": {
+              "rule": "repeated",
+              "type": "HeldVolume",
+              "id": 2
+            }
+          }
+        },
+        "RegisterReply": {
+          "fields": {
+            "adopted": {
+              "type": "bool",
+              "id": 1
+            },
+            "term": {
+              "type": "uint64",
+              "id": 2
+            }
+          }
+        },
+        "AskRequest": {
+          "fields": {
+            "serverId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "server_id"
+            },
+            "volume": {
+              "type": "HeldVolume",
+              "id": 2
+            }
+          }
+        },
+        "AskReply": {
+          "oneofs": {
+            "verdict": {
+              "oneof": [
+                "activate",
+                "reopen",
+                "wait",
+                "forgotten"
+              ]
+            }
+          },
+          "fields": {
+            "activate": {
+              "type": "ActivateRequest",
+              "id": 1
+            },
+            "reopen": {
+              "type": "ReopenRequest",
+              "id": 2
+            },
+            "wait": {
+              "type": "bool",
+              "id": 3
+            },
+            "forgotten": {
+              "type": "bool",
+              "id": 4
+            }
+          }
+        },
+        "GetMapRequest": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "volume": {
+              "type": "string",
+              "id": 2
+            },
+            "newerThan": {
+              "type": "uint64",
+              "id": 3,
+              "protoName": "newer_than"
+            }
+          }
+        },
+        "GetMapReply": {
+          "fields": {
+            "map": {
+              "type": "VolumeMap",
+              "id": 1
+            }
+          }
+        },
+        "WatchRequest": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            }
+          }
+        },
+        "WatchEvent": {
+          "oneofs": {
+            "event": {
+              "oneof": [
+                "map",
+                "listed",
+                "keepAlive",
+                "gone",
+                "managementPath"
+              ]
+            }
+          },
+          "fields": {
+            "map": {
+              "type": "VolumeMap",
+              "id": 1
+            },
+            "listed": {
+              "type": "bool",
+              "id": 2
+            },
+            "keepAlive": {
+              "type": "bool",
+              "id": 3,
+              "protoName": "keep_alive"
+            },
+            "gone": {
+              "type": "string",
+              "id": 4
+            },
+            "managementPath": {
+              "type": "Portals",
+              "id": 5,
+              "protoName": "management_path"
+            }
+          }
+        },
+        "Portals": {
+          "fields": {
+            "addresses": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 1
+            }
+          }
+        },
+        "ReportRequest": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "serverId": {
+              "type": "string",
+              "id": 2,
+              "protoName": "server_id"
+            },
+            "portal": {
+              "type": "string",
+              "id": 3
+            },
+            "reachable": {
+              "type": "bool",
+              "id": 4
+            },
+            "cause": {
+              "type": "string",
+              "id": 5
+            }
+          }
+        },
+        "ReportReply": {
+          "fields": {}
+        },
+        "VolumeRecord": {
+          "fields": {
+            "map": {
+              "type": "VolumeMap",
+              "id": 1
+            },
+            "order": {
+              "type": "Order",
+              "id": 2
+            },
+            "closed": {
+              "type": "Order",
+              "id": 3
+            },
+            "confirmedGeneration": {
+              "type": "uint64",
+              "id": 4,
+              "protoName": "confirmed_generation"
+            }
+          }
+        },
+        "ServerRecord": {
+          "fields": {
+            "serverId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "server_id"
+            },
+            "name": {
+              "type": "string",
+              "id": 2
+            },
+            "portals": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3
+            },
+            "control": {
+              "type": "string",
+              "id": 4
+            },
+            "capacityBytes": {
+              "type": "uint64",
+              "id": 5,
+              "protoName": "capacity_bytes"
+            },
+            "storeIncarnation": {
+              "type": "string",
+              "id": 6,
+              "protoName": "store_incarnation"
+            },
+            "declaredDead": {
+              "type": "bool",
+              "id": 7,
+              "protoName": "declared_dead"
+            }
+          }
+        },
+        "PendingFence": {
+          "fields": {
+            "volumeId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "volume_id"
+            },
+            "client": {
+              "type": "string",
+              "id": 2
+            },
+            "sinceWallMs": {
+              "type": "uint64",
+              "id": 3,
+              "protoName": "since_wall_ms"
+            }
+          }
+        }
+      }
+    }
+  }
+}

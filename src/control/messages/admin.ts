@@ -1,0 +1,160 @@
+/** What the command line asks of a manager (proto/admin.proto). */
+import type { StalePolicy, VolumeMap } from '../../volume/map.ts'
+import { codec } from '../codec.ts'
+import { codecWithMap, codecWithMaps } from '../conversions.ts'
+import { stalePolicyFromWire, stalePolicyToWire } from './map.ts'
+import type { ServerFacts } from './server.ts'
+
+export interface CreateVolumeRequest {
+  readonly name: string
+  readonly sizeBytes: number
+  /** Number of columns; 0: linear. */
+  readonly stripe: number
+  readonly partitions: readonly Partition[]
+  readonly stalePolicy: StalePolicy
+  /** 0: the default. */
+  readonly holdMs: number
+  readonly leaseMs: number
+}
+export interface Partition {
+  readonly server: string
+  readonly sizeBytes: number
+}
+export interface VolumeReply {
+  readonly map: VolumeMap
+  /** For how long clients were shut out by this change. */
+  readonly shutOutMs: number
+}
+
+export type ListVolumesRequest = Record<string, never>
+export interface ListVolumesReply {
+  readonly maps: readonly VolumeMap[]
+}
+export interface ShowVolumeRequest {
+  readonly name: string
+}
+export interface ShowVolumeReply {
+  readonly map: VolumeMap
+  readonly status: VolumeStatus
+}
+export interface GrowVolumeRequest {
+  readonly name: string
+  readonly sizeBytes: number
+}
+export interface DeleteVolumeRequest {
+  readonly name: string
+  /** Fences the clients that have sessions; otherwise these are a refusal. */
+  readonly force: boolean
+}
+export type DeleteVolumeReply = Record<string, never>
+/** Of fence and of admit; the client is an InitiatorName. */
+export interface FenceRequest {
+  readonly volume: string
+  readonly client: string
+}
+
+/** One of the two is empty. */
+export interface AddServerRequest {
+  readonly address: string
+  readonly name: string
+}
+export interface ServerReply {
+  readonly server: ServerStatus
+}
+export type ListServersRequest = Record<string, never>
+export interface ListServersReply {
+  readonly servers: readonly ServerStatus[]
+}
+/** Of show, remove and declare-dead. */
+export interface ServerNameRequest {
+  readonly name: string
+}
+export type RemoveServerReply = Record<string, never>
+
+export interface ServerStatus {
+  readonly server: ServerFacts
+  readonly adopted: boolean
+  readonly reachable: boolean
+  readonly declaredDead: boolean
+  readonly plannedBytes: number
+  readonly volumes: readonly string[]
+  /** 0: never since the manager's start. */
+  readonly lastHeardMs: number
+}
+
+export type StatusRequest = Record<string, never>
+export interface StatusReply {
+  readonly term: number
+  readonly generation: number
+  readonly servers: readonly ServerStatus[]
+  readonly volumes: readonly VolumeStatus[]
+  readonly pendingFences: readonly FenceStatus[]
+  readonly shutOut: ShutOut
+  readonly warnings: readonly string[]
+  readonly watchingClients: number
+  readonly relayedConnections: number
+  readonly relayedConnectionsTotal: number
+  readonly reports: readonly ClientReport[]
+  readonly managementPath: readonly string[]
+}
+export interface VolumeStatus {
+  readonly name: string
+  readonly volumeId: string
+  readonly generation: number
+  readonly sizeBytes: number
+  /** Empty, closing, committing, activating, or fence pending. */
+  readonly change: string
+  /** Servers that have not confirmed the newest map. */
+  readonly behind: readonly string[]
+  readonly shutOut: ShutOut
+}
+export interface FenceStatus {
+  readonly volume: string
+  readonly client: string
+  readonly waitingFor: readonly string[]
+  readonly sinceWallMs: number
+}
+/** For how long changes shut clients out, since the manager's start. */
+export interface ShutOut {
+  readonly changes: number
+  readonly lastMs: number
+  readonly maxMs: number
+  readonly totalMs: number
+  readonly histogram: readonly { readonly upToMs: number; readonly changes: number }[]
+}
+export interface ClientReport {
+  readonly client: string
+  readonly server: string
+  readonly portal: string
+  readonly reachable: boolean
+  readonly cause: string
+  readonly wallMs: number
+}
+
+export const createVolumeRequestCodec = codec<CreateVolumeRequest>('CreateVolumeRequest', {
+  toWire: (message) => ({ ...message, stalePolicy: stalePolicyToWire(message.stalePolicy) }),
+  fromWire: (wire) => ({
+    ...(wire as unknown as CreateVolumeRequest),
+    stalePolicy: stalePolicyFromWire(wire.stalePolicy),
+  }),
+})
+export const volumeReplyCodec = codecWithMap<VolumeReply>('VolumeReply')
+export const listVolumesRequestCodec = codec<ListVolumesRequest>('ListVolumesRequest')
+export const listVolumesReplyCodec = codecWithMaps<ListVolumesReply>('ListVolumesReply')
+export const showVolumeRequestCodec = codec<ShowVolumeRequest>('ShowVolumeRequest')
+export const showVolumeReplyCodec = codecWithMap<ShowVolumeReply>('ShowVolumeReply')
+export const growVolumeRequestCodec = codec<GrowVolumeRequest>('GrowVolumeRequest')
+export const deleteVolumeRequestCodec = codec<DeleteVolumeRequest>('DeleteVolumeRequest')
+export const deleteVolumeReplyCodec = codec<DeleteVolumeReply>('DeleteVolumeReply')
+export const fenceRequestCodec = codec<FenceRequest>('FenceRequest')
+export const admitRequestCodec = codec<FenceRequest>('AdmitRequest')
+export const addServerRequestCodec = codec<AddServerRequest>('AddServerRequest')
+export const serverReplyCodec = codec<ServerReply>('ServerReply')
+export const listServersRequestCodec = codec<ListServersRequest>('ListServersRequest')
+export const listServersReplyCodec = codec<ListServersReply>('ListServersReply')
+export const showServerRequestCodec = codec<ServerNameRequest>('ShowServerRequest')
+export const removeServerRequestCodec = codec<ServerNameRequest>('RemoveServerRequest')
+export const removeServerReplyCodec = codec<RemoveServerReply>('RemoveServerReply')
+export const declareDeadRequestCodec = codec<ServerNameRequest>('DeclareDeadRequest')
+export const statusRequestCodec = codec<StatusRequest>('StatusRequest')
+export const statusReplyCodec = codec<StatusReply>('StatusReply')

@@ -1,0 +1,142 @@
+/** What a manager asks of a storage server (proto/server.proto), and what both keep of it. */
+import type { Generation } from '../../volume/generation.ts'
+import type { VolumeMap } from '../../volume/map.ts'
+import { codec } from '../codec.ts'
+import { codecWithMap, withField } from '../conversions.ts'
+import { volumeMapConversion } from './map.ts'
+
+/** Compared by term, then by number; see `compareOrders`. */
+export interface Order {
+  readonly term: number
+  readonly number: number
+}
+
+export interface CloseRequest {
+  readonly order: Order
+  readonly volumeId: string
+}
+export interface CloseReply {
+  /** The generation that the server had and closed. */
+  readonly generation: Generation
+  readonly leaseLeftMs: number
+  readonly drainedMs: number
+  readonly sessions: number
+}
+
+export interface ActivateRequest {
+  readonly order: Order
+  readonly map: VolumeMap
+}
+export interface ActivateReply {
+  readonly incarnations: readonly SegmentIncarnation[]
+}
+export interface SegmentIncarnation {
+  readonly segmentId: string
+  readonly incarnation: string
+}
+
+export interface ReopenRequest {
+  readonly order: Order
+  readonly volumeId: string
+  /** The order of the close that is undone. */
+  readonly closed: Order
+}
+export type ReopenReply = Record<string, never>
+
+export type DescribeRequest = Record<string, never>
+export interface DescribeReply {
+  readonly server: ServerFacts
+  readonly volumes: readonly HeldVolume[]
+  readonly counters: readonly VolumeCounters[]
+}
+
+export interface ServerFacts {
+  readonly serverId: string
+  readonly name: string
+  readonly portals: readonly string[]
+  readonly control: string
+  readonly capacityBytes: number
+  readonly freeBytes: number
+  readonly processId: string
+  readonly version: string
+  readonly storeIncarnation: string
+}
+
+export interface HeldVolume {
+  readonly volumeId: string
+  readonly name: string
+  readonly generation: Generation
+  /** Absent when open. */
+  readonly closed?: Order | undefined
+  readonly incarnations: readonly SegmentIncarnation[]
+  /** Open, and confirmed by a manager since the last start. */
+  readonly serving: boolean
+  /** The highest order seen. */
+  readonly order?: Order | undefined
+  readonly sessions: number
+}
+
+export interface VolumeCounters {
+  readonly volumeId: string
+  readonly reads: number
+  readonly writes: number
+  readonly readBytes: number
+  readonly writtenBytes: number
+  readonly viaManagementPath: number
+  readonly refusals: readonly RefusalCount[]
+}
+export interface RefusalCount {
+  readonly reason: number
+  readonly count: number
+}
+
+/** A storage server's record of one volume. */
+export interface VolumeRecord {
+  readonly map: VolumeMap
+  readonly order: Order
+  readonly closed?: Order | undefined
+  readonly confirmedGeneration: Generation
+}
+
+/** The configuration store's record of an adopted storage server. */
+export interface ServerRecord {
+  readonly serverId: string
+  readonly name: string
+  readonly portals: readonly string[]
+  readonly control: string
+  readonly capacityBytes: number
+  readonly storeIncarnation: string
+  readonly declaredDead: boolean
+}
+
+export interface PendingFence {
+  readonly volumeId: string
+  readonly client: string
+  readonly sinceWallMs: number
+}
+
+export const closeRequestCodec = codec<CloseRequest>('CloseRequest')
+export const closeReplyCodec = codec<CloseReply>('CloseReply')
+export const activateRequestCodec = codecWithMap<ActivateRequest>('ActivateRequest')
+export const activateReplyCodec = codec<ActivateReply>('ActivateReply')
+export const reopenRequestCodec = codec<ReopenRequest>('ReopenRequest')
+export const reopenReplyCodec = codec<ReopenReply>('ReopenReply')
+export const describeRequestCodec = codec<DescribeRequest>('DescribeRequest')
+export const describeReplyCodec = codec<DescribeReply>('DescribeReply')
+export const volumeRecordCodec = codecWithMap<VolumeRecord>('VolumeRecord')
+export const serverRecordCodec = codec<ServerRecord>('ServerRecord')
+export const pendingFenceCodec = codec<PendingFence>('PendingFence')
+
+/** Below zero: `left` is older. */
+export function compareOrders(left: Order, right: Order): number {
+  return left.term === right.term ? left.number - right.number : left.term - right.term
+}
+
+export function activateToWire(request: ActivateRequest): object {
+  return withField(request, 'map', (map) => volumeMapConversion.toWire(map as VolumeMap))
+}
+
+export function activateFromWire(wire: object): ActivateRequest {
+  const change = (map: unknown) => volumeMapConversion.fromWire(map as Record<string, unknown>)
+  return withField(wire, 'map', change) as unknown as ActivateRequest
+}

@@ -1,0 +1,149 @@
+/** Messages survive the wire; numbers that a number cannot hold do not get in or out. */
+import { deepStrictEqual } from 'node:assert/strict'
+import fc from 'fast-check'
+import protobuf from 'protobufjs/light.js'
+import t from 'tap'
+import { createVolumeRequestCodec, statusReplyCodec } from '../../../src/control/messages/admin.ts'
+import { askReplyCodec, watchEventCodec } from '../../../src/control/messages/client.ts'
+import { volumeMapCodec } from '../../../src/control/messages/map.ts'
+import {
+  activateRequestCodec,
+  closeReplyCodec,
+  compareOrders,
+  volumeRecordCodec,
+} from '../../../src/control/messages/server.ts'
+import type { Replica, Segment, VolumeMap } from '../../../src/volume/map.ts'
+
+const uint64 = fc.oneof(
+  fc.maxSafeNat(),
+  fc.constantFrom(0, 1, 2 ** 31, 2 ** 32, 2 ** 32 + 1, 2 ** 53 - 1),
+)
+const uint32 = fc.oneof(fc.nat(2 ** 31 - 1), fc.constantFrom(2 ** 31, 2 ** 32 - 1))
+const text = fc.string({ unit: 'grapheme' })
+
+const record: typeof fc.record = (model: object, options?: object) =>
+  fc.record(model as never, { noNullPrototype: true, ...options } as never) as never
+
+const replica: fc.Arbitrary<Replica> = record({
+  serverId: text,
+  server: text,
+  iqn: text,
+  lun: uint32,
+  startBlock: uint64,
+  portals: fc.array(text),
+  state: fc.constantFrom('in-sync', 'syncing', 'behind', 'gone'),
+  incarnation: text,
+})
+const segment: fc.Arbitrary<Segment> = record(
+  {
+    segmentId: text,
+    start: uint64,
+    blocks: uint64,
+    stripe: record({ index: uint32, count: uint32, unitBlocks: uint64 }),
+    epoch: uint64,
+    replicas: fc.array(replica, { maxLength: 3 }),
+  },
+  { requiredKeys: ['segmentId', 'start', 'blocks', 'epoch', 'replicas'] },
+)
+const volumeMap: fc.Arbitrary<VolumeMap> = record({
+  volumeId: text,
+  name: text,
+  iqn: text,
+  generation: uint64,
+  blockBytes: uint32,
+  blocks: uint64,
+  segments: fc.array(segment, { maxLength: 4 }),
+  admissions: fc.array(record({ client: text, admission: uint64, fenced: fc.boolean() })),
+  stalePolicy: fc.constantFrom('reject', 'ignore'),
+  holdMs: uint32,
+  leaseMs: uint32,
+  deleted: fc.boolean(),
+})
+const order = record({ term: uint64, number: uint64 })
+
+await t.test('maps, and messages with maps, come back as they were', async (t) => {
+  fc.assert(
+    fc.property(volumeMap, order, (map, order) => {
+      const activate = { order, map }
+      const record = { map, order, closed: order, confirmedGeneration: map.generation }
+      deepStrictEqual(volumeMapCodec.decode(volumeMapCodec.encode(map)), map)
+      deepStrictEqual(activateRequestCodec.decode(activateRequestCodec.encode(activate)), activate)
+      deepStrictEqual(volumeRecordCodec.decode(volumeRecordCodec.encode(record)), record)
+      deepStrictEqual(askReplyCodec.decode(askReplyCodec.encode({ activate })), { activate })
+      deepStrictEqual(watchEventCodec.decode(watchEventCodec.encode({ map })), { map })
+    }),
+    { numRuns: 60 },
+  )
+  t.pass('no counterexample')
+})
+
+await t.test('absent is absent, and default values are there', async (t) => {
+  t.strictSame(askReplyCodec.decode(askReplyCodec.encode({ wait: true })), { wait: true })
+  t.strictSame(askReplyCodec.decode(Buffer.alloc(0)), {})
+  t.strictSame(watchEventCodec.decode(watchEventCodec.encode({ gone: 'x' })), { gone: 'x' })
+  t.strictSame(closeReplyCodec.decode(Buffer.alloc(0)), {
+    generation: 0,
+    leaseLeftMs: 0,
+    drainedMs: 0,
+    sessions: 0,
+  })
+  const create = {
+    name: 'vm1',
+    sizeBytes: 2 ** 50,
+    stripe: 3,
+    partitions: [{ server: 's1', sizeBytes: 5 }],
+    stalePolicy: 'ignore',
+    holdMs: 0,
+    leaseMs: 2000,
+  } as const
+  t.strictSame(createVolumeRequestCodec.decode(createVolumeRequestCodec.encode(create)), create)
+  const status = statusReplyCodec.decode(Buffer.alloc(0))
+  t.strictSame(status.servers, [])
+  t.equal(status.shutOut, undefined, 'a sub-message that was not sent')
+})
+
+await t.test('numbers', async (t) => {
+  const reply = (generation: number) => ({
+    generation,
+    leaseLeftMs: 0,
+    drainedMs: 0,
+    sessions: 0,
+  })
+  t.equal(
+    closeReplyCodec.decode(closeReplyCodec.encode(reply(2 ** 53 - 1))).generation,
+    2 ** 53 - 1,
+  )
+  t.throws(() => closeReplyCodec.encode(reply(2 ** 53)), { name: 'InvariantError' })
+  t.throws(() => closeReplyCodec.encode(reply(1n as unknown as number)), /bigint/)
+  for (const value of [2n ** 53n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n]) {
+    const bytes = protobuf.Writer.create().uint32(8).uint64(value.toString()).finish()
+    t.throws(() => closeReplyCodec.decode(bytes), { code: 'invalid', message: /generation/ })
+  }
+})
+
+await t.test('bytes that are no message', async (t) => {
+  const map = volumeMapCodec.encode({
+    volumeId: 'v',
+    name: 'n',
+    iqn: 'i',
+    generation: 1,
+    blockBytes: 512,
+    blocks: 8,
+    segments: [],
+    admissions: [],
+    stalePolicy: 'reject',
+    holdMs: 0,
+    leaseMs: 0,
+    deleted: false,
+  })
+  t.throws(() => volumeMapCodec.decode(map.subarray(0, map.length - 1)), { code: 'invalid' })
+  t.throws(() => volumeMapCodec.decode(Buffer.from([0xff, 0xff])), { code: 'invalid' })
+  const unknownPolicy = Buffer.concat([map, Buffer.from([9 << 3, 77])])
+  t.throws(() => volumeMapCodec.decode(unknownPolicy), /not known/, 'an enum of a later version')
+})
+
+await t.test('orders', async (t) => {
+  t.ok(compareOrders({ term: 1, number: 9 }, { term: 2, number: 1 }) < 0)
+  t.ok(compareOrders({ term: 2, number: 2 }, { term: 2, number: 1 }) > 0)
+  t.equal(compareOrders({ term: 2, number: 2 }, { term: 2, number: 2 }), 0)
+})
