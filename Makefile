@@ -18,8 +18,9 @@ build: install ## compile to dist/
 	tsc -p tsconfig.json
 
 generate: install ## regenerate src/control/generated from the .proto files
-	pbjs -t static-module -w esm --dts --no-service --force-long \
-	  -o src/control/generated/palisade.js src/control/proto/*.proto
+	{ echo '/** Generated from src/control/proto by `make generate`. */'; \
+	  printf 'export const descriptor = '; pbjs -t json src/control/proto/*.proto; } \
+	  > src/control/generated/descriptor.ts
 
 check: build lint ## types, format, lint, arrows, dead code
 
