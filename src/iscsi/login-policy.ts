@@ -1,0 +1,67 @@
+/**
+ * What a target wants of the logins that come to it. A storage server, a front portal and a
+ * discovery portal differ here and nowhere else in the login.
+ */
+import { leg } from '../base/limits.ts'
+import type { ListChoice, OwnValue } from './key.ts'
+
+type Digest = 'CRC32C' | 'None'
+
+export interface LoginPolicy {
+  /** A list alone follows the initiator's order; `order: 'ours'` prefers the first that fits. */
+  readonly headerDigest: { readonly values: readonly Digest[]; readonly order: ListChoice['order'] }
+  readonly dataDigest: { readonly values: readonly Digest[]; readonly order: ListChoice['order'] }
+  readonly maxRecvDataSegmentBytes: number
+  readonly maxBurstBytes: number
+  readonly firstBurstBytes: number
+  readonly maxOutstandingR2T: number
+  readonly initialR2T: boolean
+  readonly immediateData: boolean
+  /** Commands that may be open at once: MaxCmdSN in the last response. */
+  readonly windowCommands: number
+  /** Version of the generation header spoken here; 0: none. */
+  readonly generationVersion: 0 | 1
+  readonly portalGroupTag: number
+  readonly targetAlias?: string
+  /** Is this TSIH an open session's? Decides between two refusals only. */
+  readonly knowsSession?: (tsih: number) => boolean
+}
+
+const anyDigest = { values: ['None', 'CRC32C'], order: 'theirs' } as const
+
+/** For stock initiators: they say what they like best. */
+export const plainLoginPolicy: LoginPolicy = {
+  headerDigest: anyDigest,
+  dataDigest: anyDigest,
+  maxRecvDataSegmentBytes: leg.maxRecvDataSegmentBytes,
+  maxBurstBytes: leg.maxBurstBytes,
+  firstBurstBytes: leg.firstBurstBytes,
+  maxOutstandingR2T: 1,
+  initialR2T: false,
+  immediateData: true,
+  windowCommands: leg.windowCommands,
+  generationVersion: 0,
+  portalGroupTag: 1,
+}
+
+/** For sessions of our own programs: the fence is in the header, so it is protected if it can be. */
+export const fencedLoginPolicy: LoginPolicy = {
+  ...plainLoginPolicy,
+  headerDigest: { values: ['CRC32C', 'None'], order: 'ours' },
+  generationVersion: 1,
+}
+
+/** Our values by key name, for `negotiate`. */
+export function ownValues(policy: LoginPolicy): ReadonlyMap<string, OwnValue> {
+  return new Map<string, OwnValue>([
+    ['HeaderDigest', policy.headerDigest],
+    ['DataDigest', policy.dataDigest],
+    ['MaxBurstLength', policy.maxBurstBytes],
+    ['FirstBurstLength', policy.firstBurstBytes],
+    ['MaxOutstandingR2T', policy.maxOutstandingR2T],
+    ['InitialR2T', policy.initialR2T],
+    ['ImmediateData', policy.immediateData],
+    ['DefaultTime2Retain', 0],
+    ['X-io.palisade.Generation', policy.generationVersion],
+  ])
+}
