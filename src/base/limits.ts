@@ -39,15 +39,10 @@ export const network = {
 
 /** The target role's driver (src/portal): sessions of initiators with one of our programs. */
 export const portal = {
-  windowCommands: 128,
   loginDeadlineMs: 15_000,
   /** Connections that have not logged in yet; more are closed at once. */
   halfOpenLogins: 128,
   sessions: 1024,
-  maxRecvDataSegmentBytes: 256 * KIB,
-  firstBurstBytes: 64 * KIB,
-  maxBurstBytes: 1 * MIB,
-  maxOutstandingR2t: 1,
   /** Data of writes held for one session and for all; at least one command always fits. */
   sessionWriteBytes: 32 * MIB,
   programWriteBytes: 256 * MIB,
@@ -167,6 +162,20 @@ export const loginRounds = 16
 /** AHS of one PDU: our own headers need 12 and 32 bytes, an extended CDB at most 248. */
 export const maxAhsBytes = 512
 
+/** A storage server towards its manager, and what it remembers. */
+export const storageServer = {
+  /** A volume that waits for a manager's word asks this often. */
+  askIntervalMs: 1_000,
+  /** A sender with a newer generation makes the server ask at most this often for a volume. */
+  newerAskIntervalMs: 100,
+  registerIntervalMs: 1_000,
+  managerDeadlineMs: 2_000,
+  /** Initiator ports whose login numbers are kept, for each target. */
+  loginNumbers: 8_192,
+  /** A store that could not be opened again is tried again after this. */
+  reopenIntervalMs: 1_000,
+} as const
+
 assert(pageBytes % physicalBlockBytes === 0, 'a page holds whole physical blocks')
 assert(stripeUnitBytes % pageBytes === 0, 'a stripe unit holds whole pages')
 assert(leg.maxBurstBytes >= largestCommandBytes, 'the largest command fits one burst')
@@ -178,7 +187,6 @@ assert(scsi.patternBytes % blockBytes === 0, 'a pattern is whole blocks')
 assert(portal.sessionWriteBytes <= portal.programWriteBytes, 'one session does not hold it all')
 assert(portal.sessionWriteBytes >= largestCommandBytes, 'the largest write can be held')
 assert(portal.sessionReadBytes >= largestCommandBytes, 'the largest read can be held')
-assert(portal.firstBurstBytes <= portal.maxBurstBytes, 'RFC 7143 13.14')
 assert(shim.proofRenewMs < shim.proofMs, 'a proof is renewed before it is too old')
 assert(shim.retryFirstMs <= shim.retryLongestMs, 'the delay can grow')
 assert(leg.commandDeadlineMs < shim.holdStretchMs, 'a command in doubt is known before BUSY')

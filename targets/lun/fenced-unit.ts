@@ -1,0 +1,167 @@
+/**
+ * One segment of a volume as a logical unit behind the fence. A command meets the comparator when
+ * it arrives, and again in the turn in which the store is touched: between the two its data came,
+ * and the configuration may have moved. It owns nothing; the volume's state is targets/replica's.
+ */
+import { blockBytes, physicalBlockBytes } from '../../src/base/limits.ts'
+import type { PortalTask } from '../../src/portal/portal-host.ts'
+import type { BlockExtent, LogicalUnit, Silence, UnitFacts } from '../../src/scsi/logical-unit.ts'
+import { checkCondition, good, type ScsiResult } from '../../src/scsi/result.ts'
+import { LOGICAL_UNIT_NOT_SUPPORTED } from '../../src/scsi/sense.ts'
+import { answerRefused, compare, type FenceView, isCompared } from '../../src/volume/comparator.ts'
+import { FenceFlag } from '../../src/volume/generation-header.ts'
+import { naaDesignator, unitSerial } from '../../src/volume/identity.ts'
+import { Reason } from '../../src/volume/refusal.ts'
+import type { HeldVolume } from '../replica/held-volume.ts'
+import type { SegmentView } from '../replica/segment-views.ts'
+import type { ReplicaStore } from '../store/replica-store.ts'
+import { storeFailure } from './store-failure.ts'
+import type { UnitCounters } from './unit-counters.ts'
+
+export interface FencedUnitContext {
+  readonly volume: HeldVolume
+  readonly counters: UnitCounters
+  /** The store of a segment now, undefined where there is none. */
+  replica(segmentId: string): ReplicaStore | undefined
+  /** A sender believes in a newer generation than this server's. */
+  newerSeen(volume: HeldVolume): void
+}
+
+type Answer = ScsiResult | Silence
+type Doing = 'read' | 'write'
+
+export class FencedUnit implements LogicalUnit<PortalTask> {
+  readonly #context: FencedUnitContext
+  readonly #segmentId: string
+  readonly #naa: Buffer
+  readonly #serial: string
+  #facts: UnitFacts | undefined
+  /** Commands of several writes (WRITE SAME) of which one has begun. */
+  readonly #touched = new WeakSet<PortalTask>()
+
+  constructor(context: FencedUnitContext, segmentId: string) {
+    this.#context = context
+    this.#segmentId = segmentId
+    this.#naa = naaDesignator(segmentId)
+    this.#serial = unitSerial(segmentId)
+  }
+
+  get facts(): UnitFacts {
+    const blocks = this.#view?.segment.blocks ?? 0
+    if (this.#facts?.blocks !== blocks) this.#facts = this.#makeFacts(blocks)
+    return this.#facts
+  }
+
+  arrive(task: PortalTask): Answer | undefined {
+    const { fence } = task
+    if (fence.kind === 'header' && (fence.flags & FenceFlag.managementPath) !== 0) {
+      this.#context.counters.viaManagementPath += 1
+    }
+    return isCompared(task.cdb) ? this.#refuse(task) : undefined
+  }
+
+  read(task: PortalTask, lba: number, blocks: number): Promise<Answer> {
+    const { counters } = this.#context
+    counters.reads += 1
+    return this.#touch(task, 'read', async (store) => {
+      const data = await store.read(lba, blocks)
+      counters.readBytes += blocks * blockBytes
+      return good(data)
+    })
+  }
+
+  write(
+    task: PortalTask,
+    lba: number,
+    data: readonly Buffer[],
+    options: { readonly forceUnitAccess: boolean },
+  ): Promise<Answer> {
+    const { counters } = this.#context
+    counters.writes += 1
+    return this.#touch(task, 'write', async (store) => {
+      await store.write(lba, data)
+      for (const { length } of data) counters.writtenBytes += length
+      if (options.forceUnitAccess) await store.flush()
+      return good()
+    })
+  }
+
+  unmap(task: PortalTask, extents: readonly BlockExtent[]): Promise<Answer> {
+    return this.#touch(task, 'write', async (store) => {
+      for (const { lba, blocks } of extents) await store.unmap(lba, blocks)
+      return good()
+    })
+  }
+
+  flush(task: PortalTask): Promise<Answer> {
+    return this.#touch(task, 'write', async (store) => {
+      await store.flush()
+      return good()
+    })
+  }
+
+  get #view(): SegmentView | undefined {
+    return this.#context.volume.views.get(this.#segmentId)
+  }
+
+  /**
+   * Compares, counts the operation as begun and calls the store, all in one turn: a close that
+   * comes later waits for it, one that came before was seen.
+   */
+  async #touch(
+    task: PortalTask,
+    doing: Doing,
+    run: (store: ReplicaStore) => Promise<ScsiResult>,
+  ): Promise<Answer> {
+    const refusal = this.#refuse(task)
+    if (refusal !== undefined) return refusal
+    const store = this.#context.replica(this.#segmentId)
+    if (store === undefined) return checkCondition(LOGICAL_UNIT_NOT_SUPPORTED)
+    if (doing === 'write') this.#touched.add(task)
+    const { begun } = this.#context.volume
+    begun.begin()
+    try {
+      return await run(store)
+    } catch (error) {
+      return storeFailure(error, doing)
+    } finally {
+      begun.end()
+    }
+  }
+
+  #refuse(task: PortalTask): Answer | undefined {
+    const fence = this.#view?.fence
+    if (fence === undefined) return checkCondition(LOGICAL_UNIT_NOT_SUPPORTED)
+    const { session } = task
+    const reason = compare(fence, {
+      initiatorName: session.nexus.initiatorName,
+      generationVersion: session.generationVersion,
+      fence: task.fence,
+    })
+    if (reason === undefined) return undefined
+    if (task.fence.kind === 'header' && task.fence.generation > fence.wideGeneration) {
+      this.#context.newerSeen(this.#context.volume)
+    }
+    return this.#answer(task, fence, reason)
+  }
+
+  /** What was let in and written in part is interrupted: to say refused would be untrue. */
+  #answer(task: PortalTask, fence: FenceView, reason: Reason): Answer {
+    const said = this.#touched.has(task) ? Reason.INTERRUPTED : reason
+    this.#context.counters.refused(said)
+    return answerRefused(fence, said)
+  }
+
+  #makeFacts(blocks: number): UnitFacts {
+    return {
+      blocks,
+      blockBytes,
+      physicalBlockBytes,
+      thin: true,
+      writeCache: true,
+      readOnly: false,
+      serial: this.#serial,
+      naa: this.#naa,
+    }
+  }
+}

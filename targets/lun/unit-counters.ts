@@ -1,0 +1,22 @@
+/** What the units of one volume on this server have done since the process began. */
+import type { VolumeCounters } from '../../src/control/messages/server.ts'
+import type { Reason } from '../../src/volume/refusal.ts'
+
+export class UnitCounters {
+  reads = 0
+  writes = 0
+  readBytes = 0
+  writtenBytes = 0
+  viaManagementPath = 0
+  readonly #refusals = new Map<Reason, number>()
+
+  refused(reason: Reason): void {
+    this.#refusals.set(reason, (this.#refusals.get(reason) ?? 0) + 1)
+  }
+
+  describe(volumeId: string): VolumeCounters {
+    const { reads, writes, readBytes, writtenBytes, viaManagementPath } = this
+    const refusals = [...this.#refusals].map(([reason, count]) => ({ reason, count }))
+    return { volumeId, reads, writes, readBytes, writtenBytes, viaManagementPath, refusals }
+  }
+}

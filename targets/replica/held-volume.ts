@@ -1,0 +1,271 @@
+/**
+ * The state of one volume on this server: which map is current here, whether it is open, and what
+ * has begun. It owns the volume's record. Close, activate and reopen are a manager's orders; an
+ * order that is not higher than the highest seen is refused. It knows no iSCSI and no RPC.
+ *
+ *   unconfirmed --activate--> open --close--> closed --activate, reopen--> open
+ *
+ * After a restart a volume is closed or unconfirmed until a manager has answered: nobody else can
+ * tell whether the map that was kept is still the current one.
+ */
+import { background } from '../../src/base/background.ts'
+import { StorageError } from '../../src/base/errors.ts'
+import {
+  compareOrders,
+  type HeldVolume as HeldVolumeMessage,
+  type Order,
+  type SegmentIncarnation,
+  type VolumeRecord,
+} from '../../src/control/messages/server.ts'
+import type { Clock } from '../../src/ports/clock.ts'
+import type { Log } from '../../src/ports/log.ts'
+import type { VolumeMap } from '../../src/volume/map.ts'
+import { BegunOperations } from './begun-operations.ts'
+import type { SegmentStore } from './segment-store.ts'
+import { heldSegments, type SegmentView, segmentViews } from './segment-views.ts'
+import type { VolumeRecords } from './volume-records.ts'
+
+export interface HeldVolumeContext {
+  readonly serverId: string
+  readonly store: SegmentStore
+  readonly records: VolumeRecords
+  readonly clock: Clock
+  readonly log: Log
+  /** Called in the turn in which what this volume says of itself changed. */
+  changed(volume: HeldVolume): void
+}
+
+export class HeldVolume {
+  readonly volumeId: string
+  readonly begun = new BegunOperations()
+  readonly #context: HeldVolumeContext
+  #record: VolumeRecord
+  /** A manager has said, since this process began, that the map kept here is the current one. */
+  #confirmed = false
+  /** The record's map was taken up here once: its replicas were made. */
+  #established = true
+  /** A newer map is being taken up: the former one is served no more, the next one not yet. */
+  #switching = false
+  #views: ReadonlyMap<string, SegmentView> = new Map()
+  #applying: Promise<void> = Promise.resolve()
+
+  /** As read at start, or `unheard` for a volume that this server has no record of. */
+  constructor(context: HeldVolumeContext, record: VolumeRecord) {
+    this.#context = context
+    this.#record = record
+    this.volumeId = record.map.volumeId
+    this.#look()
+  }
+
+  /** A volume that a manager names here for the first time; its first activate makes it real. */
+  static unheard(context: HeldVolumeContext, map: VolumeMap): HeldVolume {
+    const volume = new HeldVolume(context, { map, order: noOrder, confirmedGeneration: 0 })
+    volume.#established = false
+    return volume
+  }
+
+  get map(): VolumeMap {
+    return this.#record.map
+  }
+
+  get order(): Order {
+    return this.#record.order
+  }
+
+  /** The order of the close that shut it. */
+  get closed(): Order | undefined {
+    return this.#record.closed
+  }
+
+  get state(): 'open' | 'closed' | 'unconfirmed' {
+    if (this.#record.closed !== undefined || this.#switching) return 'closed'
+    return this.#confirmed ? 'open' : 'unconfirmed'
+  }
+
+  /** The current views, replaced as a whole at each change. */
+  get views(): ReadonlyMap<string, SegmentView> {
+    return this.#views
+  }
+
+  /** True while some segment here is served by nobody because a manager's answer is missing. */
+  get needsAnswer(): boolean {
+    if (this.map.deleted) return false
+    if (this.state !== 'open') return true
+    for (const { fence } of this.#views.values()) if (fence.state !== 'open') return true
+    return false
+  }
+
+  /**
+   * Admits nothing from this turn on, durably; resolves when what had begun has ended. Says which
+   * generation it closed.
+   */
+  async close(order: Order): Promise<{ generation: number; drainedMs: number }> {
+    this.#mustBeHigher(order)
+    // A volume that is closed already stays so by its first close: whoever undoes this one knows
+    // nothing of what the first was for.
+    const closed = this.#record.closed ?? order
+    const startedMs = this.#context.clock.nowMs()
+    this.#replace({ ...this.#record, order, closed })
+    const durable = this.#context.records.save(this.#record)
+    await Promise.all([durable, this.begun.drained()])
+    this.#mustBeNewest(order)
+    return {
+      generation: this.map.generation,
+      drainedMs: Math.round(this.#context.clock.nowMs() - startedMs),
+    }
+  }
+
+  /**
+   * Takes up a map and opens. A volume that is open under another generation closes itself first
+   * and lets its own operations end.
+   */
+  async activate(order: Order, map: VolumeMap): Promise<SegmentIncarnation[]> {
+    this.#mustBeHigher(order)
+    if (map.generation < this.map.generation) {
+      const text = `generation ${map.generation} is older than ${this.map.generation} held here`
+      throw new StorageError('conflict', `volume ${this.map.name}: ${text}`)
+    }
+    this.#switching ||= map.generation !== this.map.generation
+    this.#replace({ ...this.#record, order })
+    if (this.#switching) await this.begun.drained()
+    await this.#apply(order, map)
+    this.#mustBeNewest(order)
+    this.#switching = false
+    this.#confirmed = true
+    this.#established = true
+    this.#replace({ map, order, closed: undefined, confirmedGeneration: map.generation })
+    this.#saveSoon()
+    return this.incarnations()
+  }
+
+  /** Undoes exactly the close named, of which a manager has read that nothing was committed. */
+  reopen(order: Order, closed: Order): void {
+    this.#mustBeHigher(order)
+    const own = this.#record.closed
+    if (own === undefined || compareOrders(own, closed) !== 0 || this.#switching) {
+      const text = `is not closed by ${orderText(closed)} but ${own ? orderText(own) : 'not at all'}`
+      throw new StorageError('conflict', `volume ${this.map.name} ${text}`)
+    }
+    this.#confirmed = true
+    this.#replace({ ...this.#record, order, closed: undefined })
+    this.#saveSoon()
+  }
+
+  /** Call when the store's incarnation or its replicas changed: what may be served is looked at anew. */
+  storeChanged(): void {
+    this.#look()
+    this.#context.changed(this)
+  }
+
+  incarnations(): SegmentIncarnation[] {
+    return heldSegments(this.map, this.#context.serverId).flatMap(({ segment: { segmentId } }) => {
+      const incarnation = this.#incarnation(segmentId)
+      return incarnation === undefined ? [] : [{ segmentId, incarnation }]
+    })
+  }
+
+  /** What this server tells a manager of the volume. */
+  describe(sessions: number): HeldVolumeMessage {
+    return {
+      volumeId: this.volumeId,
+      name: this.map.name,
+      generation: this.map.generation,
+      closed: this.closed,
+      incarnations: this.incarnations(),
+      serving: this.state === 'open' && !this.needsAnswer,
+      order: this.order,
+      sessions,
+    }
+  }
+
+  #mustBeHigher(order: Order): void {
+    if (compareOrders(order, this.#record.order) > 0) return
+    const text = `order ${orderText(order)} is not above ${orderText(this.#record.order)}`
+    throw new StorageError('conflict', `volume ${this.map.name}: ${text}`)
+  }
+
+  /** After an await: a higher order may have come meanwhile, and this one's answer would be a lie. */
+  #mustBeNewest(order: Order): void {
+    if (compareOrders(order, this.#record.order) === 0) return
+    const text = `order ${orderText(order)} was overtaken by ${orderText(this.#record.order)}`
+    throw new StorageError('conflict', `volume ${this.map.name}: ${text}`)
+  }
+
+  /** One at a time, so that two maps never create or drop the same replica side by side. */
+  async #apply(order: Order, map: VolumeMap): Promise<void> {
+    const applied = this.#applying.then(async () => {
+      this.#mustBeNewest(order)
+      await this.#applyToStore(map)
+    })
+    // Whoever comes next waits for the end of this one, not for its success.
+    this.#applying = applied.catch(() => undefined)
+    await applied
+  }
+
+  async #applyToStore(map: VolumeMap): Promise<void> {
+    const { store, serverId } = this.#context
+    const next = heldSegments(map, serverId)
+    for (const { segment } of next) await this.#applySegment(segment.segmentId, segment.blocks)
+    const kept = new Set(next.map(({ segment }) => segment.segmentId))
+    for (const { segmentId } of this.map.segments) {
+      if (!kept.has(segmentId) && store.replicaBlocks(segmentId) !== undefined) {
+        this.#context.log.info('replica dropped', { volume: map.name, segmentId })
+        await store.dropReplica(segmentId)
+      }
+    }
+  }
+
+  async #applySegment(segmentId: string, blocks: number): Promise<void> {
+    const { store } = this.#context
+    const held = store.replicaBlocks(segmentId)
+    if (held === undefined) {
+      this.#mustNotBeLost(segmentId)
+      await store.createReplica(segmentId, blocks)
+    } else if (held !== blocks) await store.resizeReplica(segmentId, blocks)
+  }
+
+  /** An empty replica in the place of one that vanished would show zeros where data were. */
+  #mustNotBeLost(segmentId: string): void {
+    const replica = this.#views.get(segmentId)?.replica
+    if (!this.#established || replica?.incarnation !== this.#context.store.incarnation) return
+    const text = `replica ${segmentId} is missing from the store, which says that it lost nothing`
+    throw new StorageError('not-a-store', `volume ${this.map.name}: ${text}`)
+  }
+
+  #incarnation(segmentId: string): string | undefined {
+    const { store } = this.#context
+    return store.replicaBlocks(segmentId) === undefined ? undefined : store.incarnation
+  }
+
+  #replace(record: VolumeRecord): void {
+    this.#record = record
+    this.#look()
+    this.#context.changed(this)
+  }
+
+  #look(): void {
+    const { serverId } = this.#context
+    const incarnation = (segmentId: string) => this.#incarnation(segmentId)
+    this.#views = segmentViews({ map: this.map, serverId, state: this.state, incarnation })
+  }
+
+  /**
+   * An opening need not be durable before it is served: a server that forgets it asks again. One
+   * that cannot be made durable is taken back, so that the failure is not found at the next start.
+   */
+  #saveSoon(): void {
+    const record = this.#record
+    background(this.#context.records.save(record), (error) => {
+      this.#context.log.error('record not saved', { volume: record.map.name, error })
+      this.#confirmed = false
+      this.storeChanged()
+    })
+  }
+}
+
+/** Below every order that is ever sent. */
+const noOrder: Order = { term: 0, number: 0 }
+
+function orderText(order: Order): string {
+  return `${order.term}.${order.number}`
+}

@@ -1,0 +1,69 @@
+/**
+ * Who may log in to a storage server, and to what: the portal's host. It finds the volume's target
+ * and keeps login numbers growing; ending the former session of an initiator port is the portal's.
+ */
+import type {
+  DiscoveredTarget,
+  LoginDecision,
+  LoginRequestFacts,
+  PortalHost,
+} from '../../src/portal/portal-host.ts'
+import type { VolumeTarget } from '../lun/volume-target.ts'
+import { LoginNumbers } from './login-numbers.ts'
+
+/** RFC 7143 11.13.5. */
+const initiatorError = 0x0200
+const targetNotFound = 0x0203
+const loginKey = 'X-io.palisade.Login'
+
+export interface LoginGateContext {
+  targets(): Iterable<VolumeTarget>
+  /** Where clients reach this server, one address a data path. */
+  readonly portals: readonly string[]
+}
+
+export class LoginGate implements PortalHost {
+  readonly #context: LoginGateContext
+  readonly #numbers = new LoginNumbers()
+
+  constructor(context: LoginGateContext) {
+    this.#context = context
+  }
+
+  discover(): DiscoveredTarget[] {
+    const { portals } = this.#context
+    return [...this.#context.targets()].flatMap(({ targetName }) =>
+      targetName === undefined ? [] : [{ targetName, portals }],
+    )
+  }
+
+  /**
+   * A session that speaks of generations must offer a login number. One that does not may log in
+   * and look at the units; what is compared is refused to it.
+   */
+  async login(facts: LoginRequestFacts): Promise<LoginDecision> {
+    const volume = this.#find(facts.targetName)
+    if (volume === undefined) return { kind: 'refuse', status: targetNotFound }
+    if (facts.generationVersion > 0) {
+      if (facts.loginNumber === undefined) return { kind: 'refuse', status: initiatorError }
+      const { initiatorPort, targetName, loginNumber } = facts
+      const known = this.#numbers.offer(initiatorPort, targetName, loginNumber)
+      if (known !== undefined) {
+        return { kind: 'refuse', status: initiatorError, keys: [[loginKey, String(known)]] }
+      }
+    }
+    return { kind: 'accept', target: volume.target }
+  }
+
+  /** Two volumes bear one name only while this server has not heard that the older was deleted. */
+  #find(targetName: string): VolumeTarget | undefined {
+    let found: VolumeTarget | undefined
+    for (const each of this.#context.targets()) {
+      if (each.targetName !== targetName) continue
+      if (found === undefined || each.volume.map.generation > found.volume.map.generation) {
+        found = each
+      }
+    }
+    return found
+  }
+}
