@@ -13,7 +13,11 @@ import { version } from './version.ts'
 type AddCommand = (program: Command) => void
 
 /** Loaded one by one, because the gRPC and LMDB packages cost more than most verbs do. */
-const verbs: Readonly<Record<string, () => Promise<AddCommand>>> = {}
+const verbs: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  volume: async () => (await import('./volume.ts')).addVolumeCommand,
+  server: async () => (await import('./server.ts')).addServerCommand,
+  status: async () => (await import('./status.ts')).addStatusCommand,
+}
 
 async function main(argv: readonly string[]): Promise<void> {
   stopWithParent()

@@ -1,0 +1,105 @@
+/** `palisade status`: what a manager knows of the whole system; exit 1 when something needs a person. */
+import type { Command } from 'commander'
+import type { ShutOut, StatusReply } from '../control/messages/admin.ts'
+import { exitCode } from './exit-codes.ts'
+import {
+  type ManagerOptions,
+  managerAddress,
+  queryDeadlineMs,
+  withManager,
+  withManagerOptions,
+} from './manager-connection.ts'
+import { printJson, printLines, table } from './output.ts'
+import { serverJson, serverTable } from './server.ts'
+import { approximateSize } from './size.ts'
+
+interface StatusOptions extends ManagerOptions {
+  readonly json?: boolean
+}
+
+export function addStatusCommand(program: Command): void {
+  const command = program.command('status').description('the state of the whole system')
+  withManagerOptions(command).option('--json', 'print JSON').action(printStatus)
+}
+
+async function printStatus(options: StatusOptions): Promise<void> {
+  const status = await withManager(options, (admin) => admin.status({}, queryDeadlineMs))
+  const problems = findProblems(status)
+  if (options.json) printJson(statusJson(status, problems))
+  else printLines(statusLines(await managerAddress(options), status, problems))
+  if (problems.length > 0) process.exitCode = exitCode.failed
+}
+
+/** What an operator should look at. Warnings are facts of the set-up, not problems. */
+function findProblems(status: StatusReply): string[] {
+  return [
+    ...status.servers
+      .filter((one) => !one.reachable && !one.declaredDead)
+      .map((one) => `server ${one.server.name} does not answer; is its process running?`),
+    ...status.pendingFences.map((fence) => {
+      const who = fence.waitingFor.join(', ') || 'a server'
+      const advice = 'bring it back, or `server declare-dead` it if its machine is off'
+      return `the fence of ${fence.client} from ${fence.volume} waits for ${who}: ${advice}`
+    }),
+    ...status.volumes
+      .filter((volume) => volume.behind.length > 0)
+      .map((volume) => `volume ${volume.name}: ${volume.behind.join(', ')} lacks the newest map`),
+  ]
+}
+
+function statusJson(status: StatusReply, problems: readonly string[]) {
+  return {
+    term: status.term,
+    generation: status.generation,
+    servers: status.servers.map(serverJson),
+    volumes: status.volumes.map((volume) => ({
+      name: volume.name,
+      id: volume.volumeId,
+      generation: volume.generation,
+      sizeBytes: volume.sizeBytes,
+      change: volume.change,
+      behind: volume.behind,
+      shutOut: volume.shutOut,
+    })),
+    pendingFences: status.pendingFences,
+    shutOut: status.shutOut,
+    watchingClients: status.watchingClients,
+    managementPath: {
+      portals: status.managementPath,
+      connections: status.relayedConnections,
+      connectionsTotal: status.relayedConnectionsTotal,
+    },
+    reports: status.reports,
+    warnings: status.warnings,
+    problems,
+  }
+}
+
+function statusLines(address: string, status: StatusReply, problems: readonly string[]): string[] {
+  const relayed = `${status.relayedConnections} now, ${status.relayedConnectionsTotal} so far`
+  const volumes = status.volumes.map((volume) => [
+    volume.name,
+    approximateSize(volume.sizeBytes),
+    volume.generation,
+    volume.change || 'none',
+    milliseconds(volume.shutOut),
+  ])
+  return [
+    `manager          ${address}, term ${status.term}, newest generation ${status.generation}`,
+    `clients          ${status.watchingClients} watching`,
+    `management path  ${status.managementPath.join(' ') || 'none'} (connections: ${relayed})`,
+    `changes          ${status.shutOut.changes}, clients shut out ${milliseconds(status.shutOut)}`,
+    '',
+    ...serverTable(status.servers),
+    '',
+    ...table(['volume', 'size', 'generation', 'change', 'shut out'], volumes),
+    '',
+    ...status.warnings.map((warning) => `warning: ${warning}`),
+    ...(problems.length === 0 ? ['everything is in order'] : problems.map((one) => `! ${one}`)),
+  ]
+}
+
+function milliseconds(shutOut: ShutOut): string {
+  if (shutOut.changes === 0) return 'never'
+  return `at most ${shutOut.maxMs.toFixed(1)} ms, last ${shutOut.lastMs.toFixed(1)} ms`
+}

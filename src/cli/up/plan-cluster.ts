@@ -1,0 +1,73 @@
+/**
+ * What a start of `palisade up` makes of what stands in its directory and what was asked for: the
+ * same is kept, more servers are added, anything else is an error. Pure but for drawing addresses.
+ */
+import { StorageError } from '../../base/errors.ts'
+import type { Cluster, ClusterServer } from './cluster-file.ts'
+
+export interface AskedCluster {
+  /** Absent: as many as there are, or the default on a first start. */
+  readonly servers?: number
+  /** The front portal of the shim. */
+  readonly portal?: string
+  /** Of each new server. */
+  readonly capacityBytes: number
+}
+
+/** Answers an address on which nothing listens, another one each time. */
+export type DrawAddress = () => Promise<string>
+
+const defaultServers = 3
+
+export async function planCluster(
+  known: Cluster | undefined,
+  asked: AskedCluster,
+  draw: DrawAddress,
+): Promise<Cluster> {
+  if (known === undefined) {
+    const count = asked.servers ?? defaultServers
+    return {
+      manager: { control: await draw(), portal: await draw() },
+      servers: await drawServers(1, count, asked.capacityBytes, draw),
+      shim: { portal: asked.portal ?? (await draw()), status: await draw() },
+    }
+  }
+  checkAgainst(known, asked)
+  const more = (asked.servers ?? known.servers.length) - known.servers.length
+  const first = known.servers.length + 1
+  const added = await drawServers(first, more, asked.capacityBytes, draw)
+  return { ...known, servers: [...known.servers, ...added] }
+}
+
+function checkAgainst(known: Cluster, asked: AskedCluster): void {
+  const there = known.servers.length
+  if (asked.servers !== undefined && asked.servers < there) {
+    const advice = 'servers are never taken away by a start; give at least that number or none'
+    throw new StorageError(
+      'conflict',
+      `--servers ${asked.servers}: this directory has ${there} servers; ${advice}`,
+    )
+  }
+  if (asked.portal !== undefined && asked.portal !== known.shim.portal) {
+    throw new StorageError(
+      'conflict',
+      `--portal ${asked.portal}: this directory has its portal at ${known.shim.portal}, to which ` +
+        'initiators are attached; give that one or none',
+    )
+  }
+}
+
+async function drawServers(
+  first: number,
+  count: number,
+  capacityBytes: number,
+  draw: DrawAddress,
+): Promise<ClusterServer[]> {
+  const servers: ClusterServer[] = []
+  for (let i = 0; i < count; i++) {
+    const control = await draw()
+    const portals = [await draw(), await draw()]
+    servers.push({ name: `server-${first + i}`, control, portals, capacityBytes })
+  }
+  return servers
+}
