@@ -1,73 +1,114 @@
 /**
- * The target's side of command numbering in one session (RFC 7143 4.2.2.1): which CmdSN may be
- * begun, in which order, and how many commands the initiator may have open. Plain counters with
- * rules; it knows no PDU. Immediate commands do not pass through here.
+ * Order and flow of commands in a session of one connection: CmdSN, ExpCmdSN, MaxCmdSN. RFC 7143
+ * 4.2.2.1. The target's side delivers in order and opens a slot for each command that ended; the
+ * initiator's side numbers commands and obeys the window. Plain counters, owned by the session.
  */
 import { assert } from '../base/assert.ts'
 import { serialAdd, serialDistance } from '../base/serial.ts'
 
-/** `later`: a command before it is missing. `ignore`: outside the window, or a duplicate. */
-export type Arrival = 'next' | 'later' | 'ignore'
+/**
+ * What the target does with a command that came: deliver these now, in order (none yet where one
+ * before it is missing), or nothing at all because its number is a duplicate or out of the window.
+ */
+export type Arrival<T> = readonly T[] | 'ignored'
 
-export class CommandWindow<T = unknown> {
-  readonly #commands: number
-  readonly #held = new Map<number, T>()
+export class CommandWindow<T> {
+  readonly #windowCommands: number
   #expCmdSn: number
-  /** Commands taken in order and not yet released. */
+  /** Delivered and not yet ended. */
   #open = 0
+  readonly #early = new Map<number, T>()
 
-  /** `expCmdSn`: the number that the first command will have; `commands`: how many may be open. */
-  constructor(expCmdSn: number, commands: number) {
-    assert(commands >= 1, 'a window of no commands')
-    this.#expCmdSn = expCmdSn
-    this.#commands = commands
+  constructor(options: { readonly expCmdSn: number; readonly windowCommands: number }) {
+    this.#expCmdSn = options.expCmdSn
+    this.#windowCommands = options.windowCommands
   }
 
-  /** ExpCmdSN: the next number that is missing. */
   get expCmdSn(): number {
     return this.#expCmdSn
   }
 
-  /** MaxCmdSN. It never goes back: a command that is taken moves both ends. */
+  /** Never goes back: delivering moves ExpCmdSN, ending a command moves this. */
   get maxCmdSn(): number {
-    return serialAdd(this.#expCmdSn, this.#commands - 1 - this.#open)
+    return serialAdd(this.#expCmdSn, this.#windowCommands - this.#open - 1)
   }
 
-  get openCommands(): number {
-    return this.#open
-  }
-
-  /** After `next` the command has been taken: begin it, then ask `takeHeld` for its followers. */
-  arrive(cmdSn: number, command: T): Arrival {
+  /** For non-immediate PDUs; immediate ones are delivered at once and move nothing. */
+  arrive(cmdSn: number, command: T): Arrival<T> {
     const ahead = serialDistance(this.#expCmdSn, cmdSn)
-    if (ahead < 0 || ahead >= this.#commands - this.#open) return 'ignore'
-    if (ahead === 0) {
-      this.#take()
-      return 'next'
+    if (ahead < 0 || ahead >= this.#windowCommands - this.#open) return 'ignored'
+    if (ahead > 0) {
+      if (this.#early.has(cmdSn)) return 'ignored'
+      this.#early.set(cmdSn, command)
+      return []
     }
-    if (this.#held.has(cmdSn)) return 'ignore'
-    this.#held.set(cmdSn, command)
-    return 'later'
+    this.#deliver()
+    return this.#early.size === 0 ? [command] : [command, ...this.#followers()]
   }
 
-  /** The command that was held for the number now expected, taken; or undefined. */
-  takeHeld(): T | undefined {
-    if (this.#held.size === 0) return undefined
-    const command = this.#held.get(this.#expCmdSn)
-    if (command === undefined) return undefined
-    this.#held.delete(this.#expCmdSn)
-    this.#take()
-    return command
-  }
-
-  /** A command that was taken needs its place no longer. */
-  release(): void {
-    assert(this.#open > 0, 'a command is released once')
+  /** A command that was delivered has ended, answered or not: its slot is free. */
+  end(): void {
+    assert(this.#open > 0, 'a command ends once')
     this.#open--
   }
 
-  #take(): void {
-    this.#open++
+  #deliver(): void {
     this.#expCmdSn = serialAdd(this.#expCmdSn, 1)
+    this.#open++
+  }
+
+  #followers(): T[] {
+    const followers: T[] = []
+    for (;;) {
+      const next = this.#early.get(this.#expCmdSn)
+      if (next === undefined) return followers
+      this.#early.delete(this.#expCmdSn)
+      followers.push(next)
+      this.#deliver()
+    }
+  }
+}
+
+/** The initiator's side. */
+export class CommandCredit {
+  #cmdSn: number
+  #expCmdSn: number
+  #maxCmdSn: number
+
+  /** `cmdSn` is that of the login, which the first command carries too. */
+  constructor(cmdSn: number) {
+    this.#cmdSn = cmdSn
+    this.#expCmdSn = cmdSn
+    this.#maxCmdSn = serialAdd(cmdSn, -1)
+  }
+
+  /** The number of the next command; immediate PDUs show it without using it up. */
+  get cmdSn(): number {
+    return this.#cmdSn
+  }
+
+  /** How many commands may be sent now. */
+  get available(): number {
+    return Math.max(0, serialDistance(this.#cmdSn, this.#maxCmdSn) + 1)
+  }
+
+  /** Numbers a command. Only while `available` is not 0. */
+  take(): number {
+    assert(this.available > 0, 'the window is open')
+    const { cmdSn } = this
+    this.#cmdSn = serialAdd(cmdSn, 1)
+    return cmdSn
+  }
+
+  /** From every PDU of the target; numbers that go back or contradict each other are old news. */
+  update(expCmdSn: number, maxCmdSn: number): void {
+    if (serialDistance(serialAdd(expCmdSn, -1), maxCmdSn) < 0) return
+    if (serialDistance(this.#expCmdSn, expCmdSn) > 0) this.#expCmdSn = expCmdSn
+    if (serialDistance(this.#maxCmdSn, maxCmdSn) > 0) this.#maxCmdSn = maxCmdSn
+  }
+
+  /** Commands that the target has not yet seen in order. */
+  get unacknowledged(): number {
+    return Math.max(0, serialDistance(this.#expCmdSn, this.#cmdSn))
   }
 }

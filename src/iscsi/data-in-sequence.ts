@@ -1,52 +1,45 @@
 /**
- * The data of one read cut into Data-In PDUs: MaxRecvDataSegmentLength bounds a PDU, MaxBurstLength
- * a sequence, whose last PDU has the F bit (RFC 7143 11.7.1). Slices of the buffers given, no copy.
+ * The data of one read, target role: a result cut into Data-In PDUs of at most the initiator's
+ * MaxRecvDataSegmentLength, in sequences of at most MaxBurstLength. RFC 7143 11.7. Views only.
  */
-export interface DataInPiece {
-  readonly data: readonly Buffer[]
+import { sliceData } from './data-slices.ts'
+
+export interface DataInPart {
+  readonly dataSn: number
   readonly bufferOffset: number
-  /** Ends a sequence. */
+  readonly data: readonly Buffer[]
+  /** F bit: ends a sequence. */
   readonly final: boolean
-  /** Nothing follows: the status may ride on it. */
+  /** The last of all: may carry the status (S bit). */
   readonly last: boolean
 }
 
 export interface DataInLimits {
-  readonly maxDataSegmentBytes: number
+  readonly maxSegmentBytes: number
   readonly maxBurstBytes: number
 }
 
-/** Calls `emit` for each piece of the first `totalBytes` of `buffers`, which hold at least that. */
+/** `dataBytes` bytes of `data`, from its beginning; none where there are none. */
 export function splitDataIn(
-  buffers: readonly Buffer[],
-  totalBytes: number,
+  data: readonly Buffer[],
+  dataBytes: number,
   limits: DataInLimits,
-  emit: (piece: DataInPiece) => void,
-): void {
-  const { maxDataSegmentBytes, maxBurstBytes } = limits
-  let index = 0
-  let used = 0
-  let burstBytes = 0
-  for (let offset = 0; offset < totalBytes; ) {
-    const left = Math.min(totalBytes - offset, maxBurstBytes - burstBytes)
-    const bytes = Math.min(left, maxDataSegmentBytes)
-    const data: Buffer[] = []
-    for (let missing = bytes; missing > 0; ) {
-      const buffer = buffers[index]!
-      const count = Math.min(missing, buffer.length - used)
-      if (count === buffer.length) data.push(buffer)
-      else if (count > 0) data.push(buffer.subarray(used, used + count))
-      used += count
-      missing -= count
-      if (used < buffer.length) continue
-      index++
-      used = 0
-    }
-    burstBytes += bytes
-    const last = offset + bytes === totalBytes
-    const final = last || burstBytes === maxBurstBytes
-    emit({ data, bufferOffset: offset, final, last })
-    if (final) burstBytes = 0
-    offset += bytes
+): readonly DataInPart[] {
+  const { maxSegmentBytes, maxBurstBytes } = limits
+  const parts: DataInPart[] = []
+  let burstEnd = maxBurstBytes
+  for (let offset = 0; offset < dataBytes; ) {
+    if (offset === burstEnd) burstEnd += maxBurstBytes
+    const end = Math.min(offset + maxSegmentBytes, burstEnd, dataBytes)
+    const last = end === dataBytes
+    parts.push({
+      dataSn: parts.length,
+      bufferOffset: offset,
+      data: sliceData(data, offset, end - offset),
+      final: last || end === burstEnd,
+      last,
+    })
+    offset = end
   }
+  return parts
 }

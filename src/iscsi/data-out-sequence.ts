@@ -1,131 +1,171 @@
 /**
- * The target's side of the data of one write: immediate data, the unsolicited run, and the runs
- * that R2Ts ask for (RFC 7143 4.2.5.2, 11.7, 11.8). It checks number, place and length of each
- * Data-Out and keeps the slices as they came, without copying. DataPDUInOrder and
- * DataSequenceInOrder are Yes. It sends nothing and knows no fence.
+ * The data of one write, target role: immediate, unsolicited, then solicited by R2T. RFC 7143
+ * 4.2.5.2, 11.7, 11.8. Data come in order (DataPDUInOrder and DataSequenceInOrder are Yes), so one
+ * counter says where we are. Nothing is copied. When an R2T goes out is the driver's choice, for it
+ * knows how much memory there is.
  */
-import type { DataOut } from './pdu/data-out.ts'
+
+import { type DataFault, type DataRules, dataFault } from './data-rules.ts'
+import { sliceData } from './data-slices.ts'
 import { RESERVED_TAG } from './pdu/opcode.ts'
 
-export interface DataOutLimits {
-  /** Expected Data Transfer Length of the command. */
-  readonly expectedBytes: number
-  /** How much is worth asking for: what the CDB wants, at most `expectedBytes`. */
-  readonly wantedBytes: number
-  readonly firstBurstBytes: number
-  readonly maxBurstBytes: number
-  readonly maxOutstandingR2t: number
-  /** F bit of the command: false when unsolicited Data-Out PDUs follow. */
-  readonly final: boolean
-}
-
-/** What is wrong with a Data-Out; its data are not kept. */
-export type DataOutFault =
-  | 'unasked'
-  | 'wrong DataSN'
-  | 'wrong offset'
-  | 'too much data'
-  | 'F too early'
-  | 'F missing'
-
-/** One R2T to send. */
-export interface Solicitation {
+/** What R2T to send. */
+export interface TransferRequest {
+  readonly targetTransferTag: number
   readonly r2tSn: number
   readonly bufferOffset: number
-  readonly desiredDataTransferLength: number
+  readonly desiredBytes: number
 }
 
-interface Run {
+interface Outstanding {
   readonly targetTransferTag: number
-  readonly endBytes: number
-  nextDataSn: number
+  readonly endOffset: number
+}
+
+export interface DataOutStart {
+  readonly rules: DataRules
+  /** ExpectedDataTransferLength. */
+  readonly expectedBytes: number
+  /** What the command can use: at most expectedBytes; 0 when its data are only to be swallowed. */
+  readonly wantedBytes: number
+  /** F bit of the command. */
+  readonly final: boolean
+  /** Data segment of the command. */
+  readonly immediate: readonly Buffer[]
+  readonly immediateBytes: number
+}
+
+/** The fields of a Data-Out PDU that matter here. */
+export interface DataOutFields {
+  readonly final: boolean
+  readonly targetTransferTag: number
+  readonly dataSn: number
+  readonly bufferOffset: number
+}
+
+function faultOfStart(start: DataOutStart): string | undefined {
+  const { rules, expectedBytes, final, immediateBytes } = start
+  if (!final && rules.initialR2T) return 'unsolicited data while InitialR2T is Yes'
+  if (immediateBytes > 0 && !rules.immediateData) return 'immediate data while ImmediateData is No'
+  if (immediateBytes > rules.firstBurstBytes) return 'immediate data beyond FirstBurstLength'
+  return immediateBytes > expectedBytes ? 'immediate data beyond the expected length' : undefined
+}
+
+/** Checks the command's own part; its answer collects the rest. */
+export function beginDataOut(start: DataOutStart): DataOutSequence | DataFault {
+  const why = faultOfStart(start)
+  return why === undefined ? new DataOutSequence(start) : dataFault(why)
 }
 
 export class DataOutSequence {
-  readonly #limits: DataOutLimits
+  readonly kind = 'sequence'
+  readonly #rules: DataRules
+  readonly #wantedBytes: number
+  /** End of what may come unsolicited. */
+  readonly #unsolicitedEnd: number
+  #unsolicited: boolean
   readonly #data: Buffer[] = []
-  readonly #runs: Run[] = []
+  #keptBytes = 0
   #receivedBytes = 0
-  #solicitedBytes: number
+  #requestedBytes = 0
   #r2tSn = 0
+  readonly #outstanding: Outstanding[] = []
+  #dataSn = 0
 
-  /** `immediate`: the data that came with the command, already within FirstBurstLength. */
-  constructor(limits: DataOutLimits, immediate: readonly Buffer[]) {
-    this.#limits = limits
-    for (const slice of immediate) this.#keep(slice)
-    this.#solicitedBytes = this.#receivedBytes
-    if (limits.final) return
-    const endBytes = Math.min(limits.firstBurstBytes, limits.expectedBytes)
-    this.#runs.push({ targetTransferTag: RESERVED_TAG, endBytes, nextDataSn: 0 })
+  /** Use `beginDataOut`, which checks first. */
+  constructor(start: DataOutStart) {
+    this.#rules = start.rules
+    this.#wantedBytes = start.wantedBytes
+    this.#unsolicitedEnd = Math.min(start.rules.firstBurstBytes, start.expectedBytes)
+    this.#unsolicited = !start.final
+    this.#keep(start.immediate, start.immediateBytes)
+    if (!this.#unsolicited) this.#requestedBytes = this.#receivedBytes
   }
 
-  get receivedBytes(): number {
-    return this.#receivedBytes
+  /** True when everything wanted is here and the initiator will send no more. */
+  get complete(): boolean {
+    return (
+      !this.#unsolicited &&
+      this.#outstanding.length === 0 &&
+      this.#receivedBytes >= this.#wantedBytes
+    )
   }
 
-  /** R2Ts sent so far. */
+  /** All R2T sent so far: part of ExpDataSN in the response. */
   get r2tCount(): number {
     return this.#r2tSn
   }
 
-  /** All slices in order, cut to what is wanted. */
+  /** Bytes still to be asked for. */
+  get unrequestedBytes(): number {
+    return this.#unsolicited ? 0 : Math.max(0, this.#wantedBytes - this.#requestedBytes)
+  }
+
+  /** The wanted bytes that came; views on what was received. */
   get data(): readonly Buffer[] {
-    let excess = this.#receivedBytes - this.#limits.wantedBytes
-    while (excess > 0) {
-      const last = this.#data.pop()!
-      if (last.length > excess) this.#data.push(last.subarray(0, last.length - excess))
-      excess -= last.length
-    }
     return this.#data
   }
 
-  /** The peer has still to send what it announced or was asked for. */
-  get open(): boolean {
-    return this.#runs.length > 0
+  get dataBytes(): number {
+    return this.#keptBytes
   }
 
-  /** Everything wanted is here, and nothing is on its way. */
-  get complete(): boolean {
-    return this.#runs.length === 0 && this.#receivedBytes >= this.#limits.wantedBytes
+  /**
+   * The next R2T to send, if there may be one now. `targetTransferTag` must be new in the session
+   * and not the reserved one; `maxBytes` is what the driver can take.
+   */
+  nextRequest(targetTransferTag: number, maxBytes: number): TransferRequest | undefined {
+    const missing = this.unrequestedBytes
+    if (missing === 0 || maxBytes <= 0) return undefined
+    if (this.#outstanding.length >= this.#rules.maxOutstandingR2T) return undefined
+    const desiredBytes = Math.min(missing, this.#rules.maxBurstBytes, maxBytes)
+    const bufferOffset = this.#requestedBytes
+    this.#requestedBytes += desiredBytes
+    this.#outstanding.push({ targetTransferTag, endOffset: this.#requestedBytes })
+    return { targetTransferTag, r2tSn: this.#r2tSn++, bufferOffset, desiredBytes }
   }
 
-  /** Takes the slices over, or says what is wrong. */
-  take(pdu: DataOut, slices: readonly Buffer[], bytes: number): DataOutFault | undefined {
-    const run = this.#runs[0]
-    if (run === undefined || run.targetTransferTag !== pdu.targetTransferTag) return 'unasked'
-    if (pdu.dataSn !== run.nextDataSn) return 'wrong DataSN'
-    if (pdu.bufferOffset !== this.#receivedBytes) return 'wrong offset'
-    const end = this.#receivedBytes + bytes
-    if (end > run.endBytes) return 'too much data'
-    const solicited = run.targetTransferTag !== RESERVED_TAG
-    if (solicited && pdu.final && end < run.endBytes) return 'F too early'
-    if (solicited && !pdu.final && end === run.endBytes) return 'F missing'
-    run.nextDataSn++
-    for (const slice of slices) this.#keep(slice)
-    if (pdu.final) this.#endRun(run)
-    return undefined
+  /** Takes one Data-Out PDU; a fault ends the task. */
+  receive(pdu: DataOutFields, data: readonly Buffer[], dataBytes: number): DataFault | undefined {
+    const fault = this.#faultOf(pdu, dataBytes)
+    if (fault !== undefined) return dataFault(fault)
+    this.#keep(data, dataBytes)
+    this.#dataSn++
+    if (!pdu.final) return undefined
+    this.#dataSn = 0
+    if (this.#unsolicited) {
+      this.#unsolicited = false
+      this.#requestedBytes = this.#receivedBytes
+      return undefined
+    }
+    const answered = this.#outstanding.shift()
+    // Less than asked for is an error where nothing is ever sent again. RFC 7143 11.7.1, 7.
+    return answered?.endOffset === this.#receivedBytes
+      ? undefined
+      : dataFault('F bit before the end of what the R2T asked for')
   }
 
-  /** The next R2T that may be sent now, with the tag that its Data-Out PDUs must carry. */
-  solicit(targetTransferTag: number): Solicitation | undefined {
-    const { wantedBytes, maxBurstBytes, maxOutstandingR2t } = this.#limits
-    if (this.#runs[0]?.targetTransferTag === RESERVED_TAG) return undefined
-    const missing = wantedBytes - this.#solicitedBytes
-    if (missing <= 0 || this.#runs.length >= maxOutstandingR2t) return undefined
-    const length = Math.min(missing, maxBurstBytes)
-    const bufferOffset = this.#solicitedBytes
-    this.#solicitedBytes += length
-    this.#runs.push({ targetTransferTag, endBytes: this.#solicitedBytes, nextDataSn: 0 })
-    return { r2tSn: this.#r2tSn++, bufferOffset, desiredDataTransferLength: length }
+  #faultOf(pdu: DataOutFields, dataBytes: number): string | undefined {
+    const end = pdu.bufferOffset + dataBytes
+    if (pdu.targetTransferTag === RESERVED_TAG) {
+      if (!this.#unsolicited) return 'unsolicited data that were not announced'
+      if (end > this.#unsolicitedEnd) return 'unsolicited data beyond FirstBurstLength'
+    } else {
+      const request = this.#outstanding[0]
+      if (request === undefined) return 'data that no R2T asked for'
+      if (pdu.targetTransferTag !== request.targetTransferTag) return 'not the tag of the R2T'
+      if (end > request.endOffset) return 'more data than the R2T asked for'
+    }
+    if (pdu.dataSn !== this.#dataSn) return `DataSN ${pdu.dataSn} instead of ${this.#dataSn}`
+    return pdu.bufferOffset === this.#receivedBytes ? undefined : 'data out of order'
   }
 
-  #endRun(run: Run): void {
-    this.#runs.shift()
-    if (run.targetTransferTag === RESERVED_TAG) this.#solicitedBytes = this.#receivedBytes
-  }
-
-  #keep(slice: Buffer): void {
-    this.#data.push(slice)
-    this.#receivedBytes += slice.length
+  /** Keeps what is wanted and forgets the rest at once. */
+  #keep(data: readonly Buffer[], dataBytes: number): void {
+    this.#receivedBytes += dataBytes
+    const room = this.#wantedBytes - this.#keptBytes
+    const kept = dataBytes <= room ? data : sliceData(data, 0, room)
+    for (const buffer of kept) this.#data.push(buffer)
+    this.#keptBytes += Math.min(dataBytes, room)
   }
 }
