@@ -8,7 +8,7 @@ import { invalidFieldInCdb } from './command.ts'
 import { checkCondition, type ScsiResult } from './result.ts'
 import { LBA_OUT_OF_RANGE, WRITE_PROTECTED } from './sense.ts'
 
-export const largestCommandBlocks = largestCommandBytes / blockBytes
+const largestCommandBlocks = largestCommandBytes / blockBytes
 
 const lbaOutOfRange = checkCondition(LBA_OUT_OF_RANGE)
 const writeProtected = checkCondition(WRITE_PROTECTED)

@@ -9,7 +9,8 @@ const CodeSet = { BINARY: 1, ASCII: 2, UTF8: 3 } as const
 const Association = { LOGICAL_UNIT: 0, TARGET_PORT: 1, TARGET_DEVICE: 2 } as const
 const Type = { T10_VENDOR: 1, NAA: 3, RELATIVE_PORT: 4, SCSI_NAME: 8 } as const
 const iscsiProtocol = 5
-const vendor = 'PALISADE'
+/** T10 vendor identification, eight characters. SPC-4 6.6.2. */
+export const vendorIdentification = 'PALISADE'
 
 /** All portals of a target are one portal group, hence one target port. */
 const relativePort = 1
@@ -25,7 +26,11 @@ export function designators(facts: UnitFacts, targetName: string): Buffer {
   assert(facts.naa.length === 16 && facts.naa[0]! >> 4 === 6, 'an NAA 6 identifier has 16 bytes')
   const rows: readonly Designator[] = [
     unitRow(CodeSet.BINARY, Type.NAA, facts.naa),
-    unitRow(CodeSet.ASCII, Type.T10_VENDOR, Buffer.from(vendor + facts.serial, 'latin1')),
+    unitRow(
+      CodeSet.ASCII,
+      Type.T10_VENDOR,
+      Buffer.from(vendorIdentification + facts.serial, 'latin1'),
+    ),
     {
       codeSet: CodeSet.BINARY,
       association: Association.TARGET_PORT,

@@ -4,9 +4,9 @@
  */
 import { inquiry } from './cdb-primary.ts'
 import { allocated, type Command, command, dataIn, invalidFieldInCdb } from './command.ts'
+import { vendorIdentification } from './designators.ts'
 import { isVpdPage, vpdPage } from './vpd-pages.ts'
 
-export const vendorIdentification = 'PALISADE'
 const productIdentification = 'VIRTUAL-DISK'
 const productRevision = '0001'
 
@@ -22,7 +22,7 @@ const versionSpc4 = 0x06
 const hiSupAndFormat = 0x12
 const commandQueueing = 0x02
 
-export function standardInquiry(hasUnit: boolean): Buffer {
+function standardInquiry(hasUnit: boolean): Buffer {
   const data = Buffer.alloc(standardBytes)
   data[0] = hasUnit ? directAccessBlockDevice : noUnit
   data[2] = versionSpc4

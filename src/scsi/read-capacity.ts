@@ -33,12 +33,12 @@ const parameterData16 = layout({
 const lbpme = 0x8000
 const lbprz = 0x4000
 
-export function capacity10(facts: UnitFacts): Buffer {
+function capacity10(facts: UnitFacts): Buffer {
   const { blocks, blockBytes } = facts
   return parameterData10.build({ lastLba: Math.min(blocks - 1, 0xffff_ffff), blockBytes })
 }
 
-export function capacity16(facts: UnitFacts): Buffer {
+function capacity16(facts: UnitFacts): Buffer {
   const { blocks, blockBytes, physicalBlockBytes, thin } = facts
   assert(blocks > 0, 'a logical unit has at least one block')
   const lastLba = blocks - 1

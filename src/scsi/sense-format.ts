@@ -43,3 +43,15 @@ function information(sense: Sense): Buffer {
   descriptor.writeBigUInt64BE(BigInt(sense.information), 4)
   return descriptor
 }
+
+/** Key and codes of current sense data in either format; undefined where it is none. */
+export function decodeSense(buffer: Buffer): Sense | undefined {
+  const [code = 0] = buffer
+  if ((code & 0x7f) === 0x70 && buffer.length >= 14) {
+    return { key: buffer[2]! & 0x0f, asc: buffer[12]!, ascq: buffer[13]! }
+  }
+  if (code === 0x72 && buffer.length >= 4) {
+    return { key: buffer[1]! & 0x0f, asc: buffer[2]!, ascq: buffer[3]! }
+  }
+  return undefined
+}

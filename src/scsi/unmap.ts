@@ -55,6 +55,19 @@ function parse(list: Buffer): readonly BlockExtent[] | ScsiResult {
   })
 }
 
+/** The parameter list of an UNMAP, as an initiator sends it. */
+export function unmapParameterList(extents: readonly BlockExtent[]): Buffer {
+  const descriptorsLength = extents.length * descriptor.sizeBytes
+  const list = Buffer.alloc(header.sizeBytes + descriptorsLength)
+  header.encode({ dataLength: list.length - 2, descriptorsLength }, list)
+  extents.forEach(({ lba, blocks }, i) => {
+    const halves = { lbaHigh: Math.floor(lba / 0x1_0000_0000), lbaLow: lba >>> 0 }
+    const row = { ...halves, blocks, ignored: Buffer.alloc(4) }
+    descriptor.encode(row, list, header.sizeBytes + i * descriptor.sizeBytes)
+  })
+  return list
+}
+
 function checkExtents(call: Call, extents: readonly BlockExtent[]): ScsiResult | undefined {
   let blocks = 0
   for (const extent of extents) {
