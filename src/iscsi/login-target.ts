@@ -48,9 +48,6 @@ interface LoginIdentity {
   readonly initiatorTaskTag: number
 }
 
-/** What comes when the text in `queue` has gone out. */
-type Then = { readonly kind: 'stay' } | { readonly kind: 'go'; readonly to: number }
-
 interface Begun {
   readonly policy: LoginPolicy
   readonly identity: LoginIdentity
@@ -67,7 +64,7 @@ export type LoginState =
   /** Waiting for a request; `text` is what came before it with the C bit. */
   | ({ readonly kind: 'listening'; readonly text: TextParts } & Begun)
   /** Our answer is longer than one PDU: each empty request fetches the next piece. */
-  | ({ readonly kind: 'telling'; readonly queue: readonly Buffer[]; readonly then: Then } & Begun)
+  | ({ readonly kind: 'telling'; readonly queue: readonly Buffer[] } & Begun)
 
 export interface LoginFacts {
   readonly parameters: SessionParameters
@@ -257,8 +254,7 @@ function answer(begun: Begun, request: LoginRequest, text: Buffer): LoginStep {
     declaredMaxRecv: begun.declaredMaxRecv || declares,
     rounds: begun.rounds + 1,
   }
-  const then: Then = request.transit ? { kind: 'go', to: request.nextStage } : { kind: 'stay' }
-  return tell(next, request, { queue: splitText(encodeText(outgoing), loginSegmentBytes), then })
+  return tell(next, request, splitText(encodeText(outgoing), loginSegmentBytes))
 }
 
 /** RFC 7143 6.3: the first request names the initiator, and the target of a normal session. */
@@ -289,13 +285,8 @@ function declarations(
   return pairs
 }
 
-interface Telling {
-  readonly queue: readonly Buffer[]
-  readonly then: Then
-}
-
-/** Sends the first piece of the queue; with the last one the stage may change. */
-function tell(begun: Begun, request: LoginRequest, { queue, then }: Telling): LoginStep {
+/** Sends the first piece of the queue; with the last one the stage changes if this request asks so. */
+function tell(begun: Begun, request: LoginRequest, queue: readonly Buffer[]): LoginStep {
   const [data, ...rest] = queue
   assert(data !== undefined, 'there is a piece to tell')
   const { stage, statSn } = begun
@@ -303,22 +294,22 @@ function tell(begun: Begun, request: LoginRequest, { queue, then }: Telling): Lo
   if (rest.length > 0) {
     return {
       kind: 'respond',
-      state: { ...next, kind: 'telling', queue: rest, then },
+      state: { ...next, kind: 'telling', queue: rest },
       reply: reply(request, { stage, statSn, data, continues: true }),
     }
   }
-  if (then.kind === 'stay') {
+  if (!request.transit) {
     return {
       kind: 'respond',
       state: { ...next, kind: 'listening', text: noText },
       reply: reply(request, { stage, statSn, data }),
     }
   }
-  if (then.to === Stage.FULL_FEATURE) return decide(next, request, data)
+  if (request.nextStage === Stage.FULL_FEATURE) return decide(next, request, data)
   return {
     kind: 'respond',
     state: { ...next, kind: 'listening', stage: Stage.OPERATIONAL, text: noText },
-    reply: reply(request, { stage, statSn, data, next: then.to }),
+    reply: reply(request, { stage, statSn, data, next: request.nextStage }),
   }
 }
 
@@ -328,7 +319,7 @@ function tellMore(state: LoginState & { kind: 'telling' }, received: ReceivedLog
   if (request.continues || data.some((part) => part.length > 0)) {
     return refuse(request, LoginStatus.INITIATOR_ERROR, 'text while our own text goes on')
   }
-  return tell({ ...state, rounds: state.rounds + 1 }, request, state)
+  return tell({ ...state, rounds: state.rounds + 1 }, request, state.queue)
 }
 
 /** `begun.statSn` is already that of the first response after the login. */
