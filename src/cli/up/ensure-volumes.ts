@@ -1,0 +1,50 @@
+/** The volumes that `palisade up` was asked for: those there are must be the same, the rest are made. */
+import { StorageError } from '../../base/errors.ts'
+import type { AdminClient } from '../../control/services.ts'
+import type { VolumeMap } from '../../volume/map.ts'
+import { changeDeadlineMs, queryDeadlineMs } from '../manager-connection.ts'
+import { formatSize } from '../size.ts'
+import type { WantedVolume } from './volume-option.ts'
+
+/** Answers those that are missing; StorageError `conflict` where one is there but different. */
+export async function missingVolumes(
+  admin: AdminClient,
+  wanted: readonly WantedVolume[],
+): Promise<WantedVolume[]> {
+  const { maps } = await admin.listVolumes({}, queryDeadlineMs)
+  return wanted.filter((volume) => {
+    const map = maps.find((one) => one.name === volume.name)
+    if (map !== undefined) checkSame(volume, map)
+    return map === undefined
+  })
+}
+
+function checkSame(wanted: WantedVolume, map: VolumeMap): void {
+  const sizeBytes = map.blocks * map.blockBytes
+  if (sizeBytes !== wanted.sizeBytes) {
+    const advice = `leave it out, or \`palisade volume grow ${map.name}\``
+    throw different(map, `is ${formatSize(sizeBytes)}, not ${formatSize(wanted.sizeBytes)}`, advice)
+  }
+  const columns = map.segments[0]?.stripe?.count
+  if (columns !== wanted.stripe) {
+    const has = columns === undefined ? 'is linear' : `has ${columns} stripes`
+    const asked = wanted.stripe === undefined ? 'linear' : `stripe=${wanted.stripe}`
+    throw different(map, `${has}, not ${asked}`, 'a layout is never changed; leave it out')
+  }
+}
+
+function different(map: VolumeMap, what: string, advice: string): StorageError {
+  return new StorageError('conflict', `--volume ${map.name}: the volume ${what}; ${advice}`)
+}
+
+export async function createVolumes(
+  admin: AdminClient,
+  missing: readonly WantedVolume[],
+): Promise<void> {
+  for (const { name, sizeBytes, stripe } of missing) {
+    const request = { name, sizeBytes, stripe: stripe ?? 0, ...defaults }
+    await admin.createVolume(request, changeDeadlineMs)
+  }
+}
+
+const defaults = { partitions: [], stalePolicy: 'reject', holdMs: 0, leaseMs: 0 } as const

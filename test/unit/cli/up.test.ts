@@ -1,0 +1,112 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import {
+  clusterAddresses,
+  clusterFileName,
+  readCluster,
+  writeCluster,
+} from '../../../src/cli/up/cluster-file.ts'
+import { freeAddresses, whyNotFree } from '../../../src/cli/up/free-address.ts'
+import { planCluster } from '../../../src/cli/up/plan-cluster.ts'
+import { parseVolumeOption, parseVolumeOptions } from '../../../src/cli/up/volume-option.ts'
+
+function drawing(): () => Promise<string> {
+  let port = 20_000
+  return async () => `127.0.0.1:${port++}`
+}
+
+t.test('a first start draws an address for everything, each once', async (t) => {
+  const cluster = await planCluster(undefined, { capacityBytes: 1 }, drawing())
+  t.same(
+    cluster.servers.map((server) => server.name),
+    ['server-1', 'server-2', 'server-3'],
+  )
+  t.ok(cluster.servers.every((server) => server.portals.length === 2))
+  const addresses = clusterAddresses(cluster).map(({ address }) => address)
+  t.equal(new Set(addresses).size, addresses.length)
+  t.equal(addresses.length, 2 + 3 * 3 + 2)
+})
+
+t.test('a later start keeps what is there, adds servers, refuses the rest', async (t) => {
+  const asked = { portal: '127.0.0.1:3260', servers: 2, capacityBytes: 1 }
+  const first = await planCluster(undefined, asked, drawing())
+  t.equal(first.shim.portal, '127.0.0.1:3260')
+  t.same(await planCluster(first, { capacityBytes: 9 }, drawing()), first, 'nothing asked')
+  t.same(await planCluster(first, asked, drawing()), first, 'the same asked')
+  const more = await planCluster(first, { servers: 4, capacityBytes: 9 }, drawing())
+  t.same(more.servers.slice(0, 2), first.servers)
+  t.same(
+    more.servers.slice(2).map(({ name, capacityBytes }) => [name, capacityBytes]),
+    [
+      ['server-3', 9],
+      ['server-4', 9],
+    ],
+  )
+  await t.rejects(planCluster(first, { servers: 1, capacityBytes: 1 }, drawing()), {
+    code: 'conflict',
+    message: /--servers 1: this directory has 2 servers/,
+  })
+  await t.rejects(planCluster(first, { portal: '127.0.0.1:1', capacityBytes: 1 }, drawing()), {
+    code: 'conflict',
+    message: /--portal 127.0.0.1:1: .* 127.0.0.1:3260/,
+  })
+})
+
+t.test('the file of a cluster', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'palisade-cluster-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  t.equal(await readCluster(directory), undefined)
+  const cluster = await planCluster(undefined, { capacityBytes: 65536 }, drawing())
+  await writeCluster(directory, cluster)
+  t.same(await readCluster(directory), cluster)
+  for (const damaged of ['', '{', '{}', 'null', '{"manager":{},"servers":[],"shim":{}}']) {
+    writeFileSync(join(directory, clusterFileName), damaged)
+    await t.rejects(readCluster(directory), { code: 'not-a-store', message: /is damaged/ }, damaged)
+  }
+})
+
+t.test('volumes on the command line', async (t) => {
+  t.same(parseVolumeOption('v1=1GiB'), { name: 'v1', sizeBytes: 2 ** 30 })
+  t.same(parseVolumeOption('a-b=4MiB,stripe=3'), {
+    name: 'a-b',
+    sizeBytes: 4 * 2 ** 20,
+    stripe: 3,
+  })
+  const rows: [string, RegExp][] = [
+    ['v1', /"v1" is not NAME=SIZE\[,stripe=N\]/],
+    ['v1=1GiB,mirror=2', /is not NAME=SIZE/],
+    ['V1=1GiB', /name "V1": 1 to 63 of a-z/],
+    ['=1GiB', /name ""/],
+    ['v1=1000', /--volume v1: size: "1000" is 1000 bytes, not a multiple/],
+    ['v1=1GiB,stripe=1', /--volume v1: stripe: "1" is not a whole number, 2 to 64/],
+    ['v1=1GiB,stripe=x', /--volume v1: stripe/],
+  ]
+  for (const [text, message] of rows) {
+    t.throws(() => parseVolumeOption(text), { code: 'invalid', message }, text)
+  }
+  t.throws(() => parseVolumeOptions(['a=1MiB', 'b=1MiB', 'a=2MiB']), {
+    message: /"a" is given twice/,
+  })
+})
+
+t.test(
+  'free addresses: below the range of outgoing connections, never the same twice',
+  async (t) => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => server.close())
+    const address = server.address()
+    const port = typeof address === 'object' && address !== null ? address.port : 0
+    t.equal(await whyNotFree(`127.0.0.1:${port}`), 'EADDRINUSE')
+    const draw = freeAddresses([])
+    const drawn = [await draw(), await draw(), await draw()]
+    t.equal(new Set(drawn).size, 3)
+    for (const one of drawn) {
+      t.ok(Number(one.split(':')[1]) < 32_768, one)
+      t.equal(await whyNotFree(one), undefined)
+    }
+  },
+)
