@@ -129,6 +129,32 @@ export const rpc = {
   shutDownMs: 1_000,
 } as const
 
+/** The manager. */
+export const manager = {
+  /** One close, activate, reopen or describe, before it is tried again. */
+  orderDeadlineMs: 1_000,
+  retryMs: 100,
+  /** A change that fences nobody gives up after this; a fence then tells its caller. */
+  closeGivesUpMs: 5_000,
+  fenceRetryMs: 500,
+  /** Watching clients hear of a change that not every server has confirmed after this. */
+  publishLatestMs: 250,
+  /** Each adopted server is asked for its state this often. */
+  describeIntervalMs: 2_000,
+  /** How long GetMap waits for a newer map. */
+  getMapWaitMs: 5_000,
+  keepAliveMs: 1_000,
+  /** Newest reports of clients kept, one a client and portal. */
+  reports: 1_000,
+  firstPduDeadlineMs: 5_000,
+  firstPduBytes: 16 * KIB,
+  relayDialMs: 2_000,
+  relayConnections: 1_000,
+  /** Defaults of a volume. */
+  holdMs: 60_000,
+  leaseMs: 2_000,
+} as const
+
 /** Default width of one column's run of blocks in a striped volume. */
 export const stripeUnitBytes = 64 * KIB
 

@@ -76,8 +76,8 @@ export class MemoryStream implements ByteStream {
 
   /** Ends both directions at once; what is queued is lost. */
   cut(cause?: Error): void {
-    this.#end(cause)
-    this.peer?.#end(cause)
+    this.end(cause)
+    this.peer?.end(cause)
   }
 
   /** Moves what the reader will take, on a later turn. */
@@ -100,8 +100,8 @@ export class MemoryStream implements ByteStream {
     }
     if (this.#queuedBytes < limits.highWaterBytes) this.#release()
     if (this.#ending && this.#queue.length === 0) {
-      this.#end(undefined)
-      reader?.#end(undefined)
+      this.end(undefined)
+      reader?.end(undefined)
     }
   }
 
@@ -109,7 +109,8 @@ export class MemoryStream implements ByteStream {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
-  #end(cause: Error | undefined): void {
+  /** This half only. */
+  end(cause: Error | undefined): void {
     if (this.#ended) return
     this.#ended = true
     this.#cause = cause

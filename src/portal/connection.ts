@@ -1,0 +1,155 @@
+/**
+ * One connection from an initiator: bytes to frames, frames to the login and then to the session.
+ * It owns the framer, and whether the stream is read: reading stops while the peer does not take
+ * what it is sent.
+ */
+import { background } from '../base/background.ts'
+import { portal } from '../base/limits.ts'
+import { type Frame, type FrameFault, Framer } from '../iscsi/framer.ts'
+import type { LoginPolicy } from '../iscsi/login-policy.ts'
+import type { Cancel, Clock } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
+import type { ByteStream, StreamReceiver } from '../ports/network.ts'
+import type { ByteBudget } from './byte-budget.ts'
+import { LoginDriver } from './login-driver.ts'
+import type { PortalHost } from './portal-host.ts'
+import { Session } from './session.ts'
+import type { SessionRegistry } from './session-registry.ts'
+
+/** AHS that we understand are 12 and 20 bytes; more than this is no honest peer's. */
+const maxAhsBytes = 1020
+/** Until the login has agreed on more. RFC 7143 13.12. */
+const loginSegmentBytes = 8192
+
+export interface ConnectionOptions {
+  readonly stream: ByteStream
+  readonly policy: LoginPolicy
+  readonly host: PortalHost
+  readonly registry: SessionRegistry
+  readonly writeBudget: ByteBudget
+  readonly clock: Clock
+  readonly log: Log
+  /** The login is over, well or not. */
+  readonly settled: (connection: Connection) => void
+}
+
+export class Connection implements StreamReceiver {
+  readonly #options: ConnectionOptions
+  readonly #framer: Framer
+  readonly #login: LoginDriver
+  readonly #cancelDeadline: Cancel
+  #session: Session | undefined
+  #maxDataSegmentBytes = loginSegmentBytes
+  #waitingForDrain = false
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options
+    const { stream, policy, host, registry, clock, log } = options
+    this.#framer = new Framer({ maxDataSegmentBytes: () => this.#maxDataSegmentBytes, maxAhsBytes })
+    this.#login = new LoginDriver({
+      stream,
+      policy,
+      host,
+      registry,
+      log,
+      hasRoom: () => registry.size < portal.sessions,
+      open: (decided, order, target) => {
+        const session = new Session({
+          handle: registry.nextHandle(),
+          login: decided.facts,
+          windowCommands: policy.windowCommands,
+          stream,
+          ...(target === undefined ? {} : { target }),
+          discover: () =>
+            host.discover(decided.facts.parameters.initiatorName, stream.localAddress),
+          full: () => this.#holdBack(),
+          writeBudget: options.writeBudget,
+          clock,
+          log,
+          gone: (gone) => registry.remove(gone),
+        })
+        registry.add(session, order)
+        this.#enter(session)
+        return session
+      },
+    })
+    this.#cancelDeadline = clock.after(portal.loginDeadlineMs, () => this.#tooLate())
+    stream.receive(this)
+  }
+
+  /** A login that is not over is given up. */
+  abandon(): void {
+    if (this.#session !== undefined) return
+    this.#login.abandon()
+    this.#options.stream.destroy()
+  }
+
+  data(chunk: Buffer): void {
+    this.#framer.push(chunk)
+    for (let frame = this.#framer.next(); frame !== undefined; frame = this.#framer.next()) {
+      if (frame.kind === 'frame') this.#dispatch(frame)
+      else if (!this.#fault(frame)) return
+    }
+  }
+
+  ended(cause?: Error): void {
+    this.#settle()
+    this.#login.abandon()
+    this.#session?.connectionLost(cause?.message ?? 'the connection was closed')
+  }
+
+  #dispatch(frame: Frame): void {
+    if (this.#session === undefined) this.#login.receive(frame)
+    else this.#session.receive(frame)
+  }
+
+  /** False when the stream cannot be understood any more. RFC 7143 7.7, 7.8. */
+  #fault(fault: FrameFault): boolean {
+    const { stream, log } = this.#options
+    const session = this.#session
+    if (fault.kind === 'data-digest' && session !== undefined && fault.header !== undefined) {
+      session.dataDigestError(fault.header)
+      return true
+    }
+    log.warn('connection broken off', { from: stream.remoteAddress, cause: fault.kind })
+    if (session !== undefined && fault.header !== undefined) {
+      session.protocolError(fault.header, fault.kind)
+    } else {
+      stream.destroy()
+    }
+    return false
+  }
+
+  #enter(session: Session): void {
+    const { parameters } = session
+    this.#session = session
+    this.#maxDataSegmentBytes = parameters.targetMaxRecvDataSegmentBytes
+    this.#framer.setDigests({ header: parameters.headerDigest, data: parameters.dataDigest })
+    this.#settle()
+  }
+
+  #settle(): void {
+    this.#cancelDeadline()
+    this.#options.settled(this)
+  }
+
+  #tooLate(): void {
+    const { stream, log } = this.#options
+    if (this.#session !== undefined) return
+    log.info('login given up', { from: stream.remoteAddress, cause: 'it took too long' })
+    this.abandon()
+  }
+
+  #holdBack(): void {
+    if (this.#waitingForDrain) return
+    this.#waitingForDrain = true
+    const { stream } = this.#options
+    stream.pause()
+    const resume = (): void => {
+      this.#waitingForDrain = false
+      stream.resume()
+      this.#session?.drained()
+    }
+    background(stream.drained().then(resume), () => stream.destroy())
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The iSCSI portals of one program (RFC 7143 4.3): all of them are one portal group, so that a
+ * session may come back through another. It owns the listeners, the connections that have not
+ * logged in, the sessions, and the memory that all of them share.
+ */
+import { portal as limits } from '../base/limits.ts'
+import type { LoginPolicy } from '../iscsi/login-policy.ts'
+import type { Cancel, Clock } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
+import type { ByteStream, Listener, Network } from '../ports/network.ts'
+import { ByteBudget } from './byte-budget.ts'
+import { Connection } from './connection.ts'
+import type { FrontSession, PortalHost } from './portal-host.ts'
+import { SessionRegistry } from './session-registry.ts'
+
+export interface PortalOptions {
+  readonly network: Network
+  readonly clock: Clock
+  readonly log: Log
+  readonly host: PortalHost
+  readonly policy: LoginPolicy
+}
+
+export class Portal {
+  readonly #options: PortalOptions
+  readonly #policy: LoginPolicy
+  readonly #registry = new SessionRegistry()
+  readonly #halfOpen = new Set<Connection>()
+  readonly #writeBudget = new ByteBudget(limits.programWriteBytes)
+  readonly #listeners: Listener[] = []
+  #cancelSweep: Cancel
+  #closing = false
+
+  constructor(options: PortalOptions) {
+    this.#options = options
+    this.#policy = { ...options.policy, knowsSession: (tsih) => this.#registry.has(tsih) }
+    this.#cancelSweep = this.#nextSweep()
+  }
+
+  /** Sessions that have not ended, discovery sessions included. */
+  get sessions(): readonly FrontSession[] {
+    return this.#registry.all()
+  }
+
+  /** Opens one more portal; resolves with its address, with the real port. */
+  async listen(address: string): Promise<string> {
+    const { network } = this.#options
+    const listener = await network.listen(address, (stream) => this.#accept(stream))
+    this.#listeners.push(listener)
+    return listener.address
+  }
+
+  /**
+   * Stops listening and asks the initiators to log out; ends their sessions after `graceMs`.
+   * Resolves when no task of theirs is under way any more.
+   */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true
+    await Promise.all(this.#listeners.map((listener) => listener.close()))
+    for (const connection of this.#halfOpen) connection.abandon()
+    const sessions = this.#registry.all()
+    for (const session of sessions) session.requestLogout(graceMs)
+    const cancel = this.#options.clock.after(graceMs, () => {
+      for (const session of this.#registry.all()) session.end('the program stops')
+    })
+    await Promise.all(sessions.map(({ ended }) => ended))
+    cancel()
+    this.#cancelSweep()
+  }
+
+  #accept(stream: ByteStream): void {
+    if (this.#closing || this.#halfOpen.size >= limits.halfOpenLogins) {
+      stream.destroy()
+      return
+    }
+    const { host, clock, log } = this.#options
+    const connection = new Connection({
+      stream,
+      policy: this.#policy,
+      host,
+      registry: this.#registry,
+      writeBudget: this.#writeBudget,
+      clock,
+      log,
+      settled: (settled) => this.#halfOpen.delete(settled),
+    })
+    this.#halfOpen.add(connection)
+  }
+
+  #nextSweep(): Cancel {
+    return this.#options.clock.after(limits.sweepMs, () => {
+      for (const session of this.#registry.all()) session.sweep()
+      this.#cancelSweep = this.#nextSweep()
+    })
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * Collects the data of a session's writes: takes Data-Out PDUs, compares their fence with their
+ * command's, asks for more with R2Ts when there is room for it. A task leaves here when all its
+ * data have come, or when it has failed and the peer has sent what it announced. RFC 7143 11.7,
+ * 11.8. It owns the queue for room and the target transfer tags.
+ */
+import { portal } from '../base/limits.ts'
+import { parseAhs } from '../iscsi/ahs.ts'
+import { DataOutSequence } from '../iscsi/data-out-sequence.ts'
+import type { Frame } from '../iscsi/framer.ts'
+import { type DataOut, dataOut } from '../iscsi/pdu/data-out.ts'
+import { readyToTransfer } from '../iscsi/pdu/ready-to-transfer.ts'
+import type { SessionParameters } from '../iscsi/session-parameters.ts'
+import type { Clock } from '../ports/clock.ts'
+import { checkCondition, type ScsiResult } from '../scsi/result.ts'
+import { decodeFence, sameFence } from '../volume/generation-header.ts'
+import { Reason, refusalResult } from '../volume/refusal.ts'
+import type { ByteBudget } from './byte-budget.ts'
+import type { Sender } from './sender.ts'
+import type { CommandTask } from './task.ts'
+
+/** RFC 7143 11.4.7.2: sense for iSCSI conditions. */
+const incorrectAmountOfData = checkCondition({ key: 0x0b, asc: 0x0c, ascq: 0x0d })
+const serviceCrcError = checkCondition({ key: 0x0b, asc: 0x47, ascq: 0x05 })
+
+export interface WriteDataOptions {
+  readonly parameters: SessionParameters
+  readonly sender: Sender
+  readonly budget: ByteBudget
+  readonly clock: Clock
+  /** Everything has come, or `verdict` is set: the task leaves. */
+  readonly collected: (task: CommandTask) => void
+  /** What may be waiting for Data-Out, by initiator task tag. */
+  readonly find: (initiatorTaskTag: number) => CommandTask | undefined
+}
+
+export class WriteData {
+  readonly #options: WriteDataOptions
+  /** Writes for whose data there was no room yet, oldest first. */
+  #waiting: CommandTask[] = []
+  #nextTag = 1
+  readonly #roomAgain = (): void => this.#solicitWaiting()
+
+  constructor(options: WriteDataOptions) {
+    this.#options = options
+  }
+
+  /** Begins with the immediate data of a write; `task.verdict` may already be known. */
+  begin(task: CommandTask, immediate: Frame): void {
+    const { parameters, budget, clock } = this.#options
+    const { command, transfer } = task
+    const expectedBytes = command.expectedDataTransferLength
+    const asked = transfer.direction === 'out' ? transfer.bytes : 0
+    const limits = {
+      expectedBytes,
+      wantedBytes: Math.min(asked, expectedBytes),
+      firstBurstBytes: parameters.firstBurstBytes,
+      maxBurstBytes: parameters.maxBurstBytes,
+      maxOutstandingR2t: parameters.maxOutstandingR2T,
+      final: command.final,
+    }
+    task.writeData = new DataOutSequence(limits, immediate.data)
+    task.dueAtMs = clock.nowMs() + portal.dataDeadlineMs
+    task.heldBytes = immediate.dataBytes
+    budget.take(immediate.dataBytes)
+    this.#advance(task, task.writeData)
+  }
+
+  /** False when the AHS chain is broken: the connection cannot go on. */
+  dataOut(frame: Frame): boolean {
+    const pdu = dataOut.decode(frame.header)
+    const segments = parseAhs(frame.ahs)
+    if (segments === undefined) return false
+    const task = this.#options.find(pdu.initiatorTaskTag)
+    const sequence = task?.writeData
+    // Of a task that has been answered or aborted meanwhile: to be discarded.
+    if (task === undefined || sequence === undefined || task.phase !== 'collecting') return true
+    if (!sameFence(task.fence, decodeFence(segments))) {
+      task.verdict ??= refusalResult({ reason: Reason.HEADER, generation: 0 })
+    }
+    this.#take(task, pdu, frame)
+    return true
+  }
+
+  /** A Data-Out whose digest was wrong: only its header can be believed. RFC 7143 7.8. */
+  digestError(header: Buffer): void {
+    const pdu = dataOut.decode(header)
+    const task = this.#options.find(pdu.initiatorTaskTag)
+    if (task?.writeData === undefined || task.phase !== 'collecting') return
+    task.verdict ??= serviceCrcError
+    task.writeData.skip(pdu)
+    this.#advance(task, task.writeData)
+  }
+
+  /** Its data are needed no longer. */
+  release(task: CommandTask): void {
+    this.#options.budget.give(task.heldBytes)
+    task.heldBytes = 0
+  }
+
+  /** Ends what has waited too long for its data, even though the peer may still send them. */
+  overdue(task: CommandTask, nowMs: number): ScsiResult | undefined {
+    return task.phase === 'collecting' && task.dueAtMs <= nowMs ? incorrectAmountOfData : undefined
+  }
+
+  /** The session is over: nothing is asked for any more. */
+  stop(): void {
+    this.#waiting = []
+    this.#options.budget.forget(this.#roomAgain)
+  }
+
+  #take(task: CommandTask, pdu: DataOut, frame: Frame): void {
+    const sequence = task.writeData!
+    const fault = task.verdict ? 'unasked' : sequence.take(pdu, frame.data, frame.dataBytes)
+    if (fault !== undefined) {
+      task.verdict ??= incorrectAmountOfData
+      sequence.skip(pdu)
+    } else if (sequence.r2tCount === 0) {
+      // Solicited data have their room since the R2T.
+      task.heldBytes += frame.dataBytes
+      this.#options.budget.take(frame.dataBytes)
+    }
+    this.#advance(task, sequence)
+  }
+
+  #advance(task: CommandTask, sequence: DataOutSequence): void {
+    if (task.verdict !== undefined ? !sequence.open : sequence.complete) {
+      task.dueAtMs = Number.POSITIVE_INFINITY
+      this.#options.collected(task)
+      return
+    }
+    if (task.verdict !== undefined) return
+    if (sequence.r2tCount > 0) {
+      this.#solicit(task, sequence)
+    } else if (!sequence.open) {
+      this.#waiting.push(task)
+      this.#solicitWaiting()
+    }
+  }
+
+  /** Room is taken for all that a write still needs, so that each that has begun can end. */
+  #solicitWaiting(): void {
+    const { budget, clock } = this.#options
+    for (let task = this.#waiting[0]; task !== undefined; task = this.#waiting[0]) {
+      const sequence = task.writeData!
+      if (task.phase === 'collecting' && !task.aborted) {
+        const missing = sequence.wantedBytes - sequence.receivedBytes
+        if (!budget.tryTake(missing)) {
+          budget.whenGiven(this.#roomAgain)
+          return
+        }
+        task.heldBytes += missing
+        task.dueAtMs = clock.nowMs() + portal.dataDeadlineMs
+        this.#solicit(task, sequence)
+      }
+      this.#waiting.shift()
+    }
+  }
+
+  #solicit(task: CommandTask, sequence: DataOutSequence): void {
+    const { sender } = this.#options
+    for (;;) {
+      const targetTransferTag = this.#nextTag
+      const wanted = sequence.solicit(targetTransferTag)
+      if (wanted === undefined) return
+      this.#nextTag = targetTransferTag >= 0x7fffffff ? 1 : targetTransferTag + 1
+      const header = readyToTransfer.build({
+        ...wanted,
+        lun: task.command.lun,
+        initiatorTaskTag: task.command.initiatorTaskTag,
+        targetTransferTag,
+        statSn: sender.statSn,
+        expCmdSn: sender.window.expCmdSn,
+        maxCmdSn: sender.window.maxCmdSn,
+      })
+      sender.send(header)
+    }
+  }
+}
