@@ -138,7 +138,10 @@ export class HeldVolume {
     return this.incarnations()
   }
 
-  /** Undoes exactly the close named, of which a manager has read that nothing was committed. */
+  /**
+   * Undoes exactly the close named, of which a manager has read that nothing was committed. That
+   * says nothing of earlier changes: what was not confirmed before the close is not so after it.
+   */
   reopen(order: Order, closed: Order): void {
     this.#mustBeHigher(order)
     const own = this.#record.closed
@@ -146,7 +149,6 @@ export class HeldVolume {
       const text = `is not closed by ${orderText(closed)} but ${own ? orderText(own) : 'not at all'}`
       throw new StorageError('conflict', `volume ${this.map.name} ${text}`)
     }
-    this.#confirmed = true
     this.#replace({ ...this.#record, order, closed: undefined })
     this.#saveSoon()
   }
@@ -233,8 +235,9 @@ export class HeldVolume {
   }
 
   #incarnation(segmentId: string): string | undefined {
-    const { store } = this.#context
-    return store.replicaBlocks(segmentId) === undefined ? undefined : store.incarnation
+    const { incarnation } = this.#context.store
+    if (incarnation === undefined) return undefined
+    return this.#context.store.replicaBlocks(segmentId) === undefined ? undefined : incarnation
   }
 
   #replace(record: VolumeRecord): void {

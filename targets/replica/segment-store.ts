@@ -1,8 +1,8 @@
 /** What the state of a volume asks of the server's page store: replicas by segment, as a whole. */
 export interface SegmentStore {
-  /** New whenever acknowledged data may have been lost. */
-  readonly incarnation: string
-  /** Length of a replica; undefined where there is none. */
+  /** New whenever acknowledged data may have been lost; undefined while the store is not open. */
+  readonly incarnation: string | undefined
+  /** Length of a replica; undefined where there is none. Throws while the store is not open. */
   replicaBlocks(segmentId: string): number | undefined
   /** An empty replica. */
   createReplica(segmentId: string, blocks: number): Promise<void>
