@@ -2,17 +2,29 @@
 NODE_BIN := node_modules/.bin
 export PATH := $(CURDIR)/$(NODE_BIN):$(PATH)
 
+# Test files by kind, named after their sources so that a stale dist/ adds none.
+compiled = $(sort $(patsubst %.ts,dist/%.js,$(shell find $(wildcard $(1)) -name '*.test.ts')))
+QUICK_TESTS = $(call compiled,test/unit test/golden test/model test/contract test/sim)
+SIM_TESTS = $(call compiled,test/model test/sim)
+INTEROP_TESTS = $(call compiled,test/interop test/demo)
+TAP = tap run --disable-coverage $(TAP_FLAGS)
+
 .DEFAULT_GOAL := check
-.PHONY: help install build generate check lint test up clean
+.PHONY: help install deps build generate check lint test test-quick test-interop sim interop bench \
+  demo up clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund
+	tap build
 	@touch $@
 
 install: node_modules/.package-lock.json ## install the pinned packages
+
+deps: ## install the programs that the tests talk to (Debian, as root), or name them
+	.ci/deps
 
 build: install ## compile to dist/
 	tsc -p tsconfig.json
@@ -30,11 +42,28 @@ lint: install
 	  | node .ci/arrows-saw-modules.cjs
 	knip
 
-test: build ## all tests
-	tap run --disable-coverage 'dist/test/**/*.test.js'
+test: test-quick test-interop ## all tests (installs what they need, see deps)
 
-up: build ## serve a cluster on this machine, state in ./palisade-data
-	node dist/src/cli/main.js up
+test-quick: build ## unit, golden, model and contract tests: no other program is needed
+	$(TAP) --jobs=2 --timeout=180 $(QUICK_TESTS)
+
+# One file at a time: these measure stalls, and each starts a cluster.
+test-interop: build deps
+	$(TAP) --jobs=1 --timeout=600 $(INTEROP_TESTS)
+
+sim: build ## random histories against models (there is no simulator of a whole cluster yet)
+	$(TAP) --jobs=2 --timeout=600 $(SIM_TESTS)
+
+interop: test-interop ## real initiators, crashes, cut paths; against real processes
+
+bench: build deps ## against tgt, side by side
+	node dist/bench/bare-target.js
+
+demo: build deps ## a cluster, a file system, a crash: in under two minutes
+	node dist/test/demo/demo.js
+
+up: build ## serve a cluster on this machine, state in ./palisade-data (ARGS='--servers 5')
+	node dist/src/cli/main.js up $(ARGS)
 
 clean: ## remove what was built
 	rm -rf dist dist-* .tap
