@@ -18,7 +18,7 @@ export interface Command extends CommandFacts {
   transfer(cdb: Buffer): Transfer
   /** Every check that needs no data; undefined: it may run. */
   check(call: Call): ScsiResult | undefined
-  /** Runs the command; `check` has passed in the same turn. */
+  /** Checks the fields anew, for capacity may have changed since, and runs the command. */
   run(call: Call): Promise<Outcome> | Outcome
 }
 
@@ -49,7 +49,10 @@ export function command<F extends Fields>(cdb: CdbLayout<F>, spec: CommandSpec<F
       if (usesReservedBits(cdb, call.cdb)) return invalidFieldInCdb
       return spec.check?.(call, fieldsOf(call.cdb))
     },
-    run: (call) => spec.run(call, fieldsOf(call.cdb)),
+    run(call) {
+      const fields = fieldsOf(call.cdb)
+      return spec.check?.(call, fields) ?? spec.run(call, fields)
+    },
   }
 }
 

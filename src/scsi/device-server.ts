@@ -54,14 +54,13 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     return command ? command.check(this.#call(task, unit, nothing)) : invalidOperationCode
   }
 
-  /** Runs what `arrive` let pass. The check is made anew: capacity may have changed meanwhile. */
+  /** Runs what `arrive` let pass. */
   async execute(task: T, dataOut: readonly Buffer[]): Promise<Outcome> {
     const unit = this.#directory.unit(task.lun)
     const command = this.#command(task, unit)
     if (!unit && !command?.anyLun) return unitNotSupported
     if (!command) return invalidOperationCode
-    const call = this.#call(task, unit, dataOut)
-    return command.check(call) ?? command.run(call)
+    return command.run(this.#call(task, unit, dataOut))
   }
 
   transfer(cdb: Buffer): Transfer {
