@@ -1,0 +1,53 @@
+/** The reading side of the mapping log: at start, once. Nothing is changed here. */
+import type { BlockFiles } from '../../src/ports/block-file.ts'
+import { hasLogHeader, logHeaderBytes, logName } from './map-log.ts'
+import { decodeRecord, type MapRecord, type Sequenced } from './map-record.ts'
+
+export interface LogContent {
+  /** Contiguous, beginning after what is folded; sound, but perhaps not durable. */
+  readonly entries: readonly Sequenced<MapRecord>[]
+  /** Up to this sequence it was made durable, by the log's own word. */
+  readonly coveredSequence: number
+  /** Of the files that exist, from the first asked for on. */
+  readonly numbers: readonly number[]
+}
+
+export async function readLogs(
+  files: BlockFiles,
+  from: { readonly number: number; readonly sequence: number },
+): Promise<LogContent> {
+  const entries: Sequenced<MapRecord>[] = []
+  const numbers: number[] = []
+  let coveredSequence = from.sequence
+  for (let number = from.number; await files.exists(logName(number)); number++) {
+    numbers.push(number)
+    for (const entry of decodeLog(await readWhole(files, logName(number)), number)) {
+      // A gap means that the end of the file before was lost: what follows hangs in the air, and so
+      // does everything behind it.
+      if (entry.sequence !== from.sequence + entries.length + 1) break
+      entries.push(entry)
+      if (entry.record.kind === 'flush') coveredSequence = entry.record.covers
+    }
+  }
+  return { entries, coveredSequence, numbers }
+}
+
+function* decodeLog(log: Buffer, number: number): Generator<Sequenced<MapRecord>> {
+  if (!hasLogHeader(log, number)) return
+  let at = logHeaderBytes
+  for (let entry = decodeRecord(log, at); entry !== undefined; entry = decodeRecord(log, at)) {
+    yield entry
+    at += entry.lengthBytes
+  }
+}
+
+async function readWhole(files: BlockFiles, name: string): Promise<Buffer> {
+  const file = await files.open(name)
+  try {
+    const bytes = Buffer.alloc(file.sizeBytes)
+    await file.read(bytes, 0)
+    return bytes
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * The writing side of the mapping log: files `map.log.N`, one after the other. A record counts when
+ * it is in the file; in that same turn it is applied to the tables, so that the tables are always
+ * exactly what a replay of the file would give. One write is under way at a time, and what comes
+ * meanwhile shares the next one. Any failure is final: what follows a torn record cannot be read.
+ */
+import { assert } from '../../src/base/assert.ts'
+import { crc32c } from '../../src/base/crc32c.ts'
+import { StorageError, toError } from '../../src/base/errors.ts'
+import type { BlockFile, BlockFiles } from '../../src/ports/block-file.ts'
+import { encodeRecord, type MapRecord, type Sequenced } from './map-record.ts'
+
+export const logHeaderBytes = 32
+const magic = Buffer.from('PLSDMAPL')
+
+export interface MapLogOptions {
+  readonly files: BlockFiles
+  readonly number: number
+  readonly firstSequence: number
+  /** Called for each record, in order, in the turn in which it is in the file. */
+  readonly apply: (entry: Sequenced<MapRecord>) => void
+}
+
+interface OpenLog {
+  readonly number: number
+  readonly file: BlockFile
+  endBytes: number
+  dirty: boolean
+}
+
+type Item =
+  | { readonly records: readonly MapRecord[]; readonly done: () => void; readonly failed: Failed }
+  | { readonly next: OpenLog; readonly done: () => void; readonly failed: Failed }
+type Failed = (error: StorageError) => void
+
+export class MapLog {
+  readonly #files: BlockFiles
+  readonly #apply: (entry: Sequenced<MapRecord>) => void
+  /** The last one is written to; those before wait until they are folded. */
+  #open: OpenLog[]
+  #nextSequence: number
+  #queue: Item[] = []
+  #writing = false
+  #failure: StorageError | undefined
+
+  private constructor(options: MapLogOptions, first: OpenLog) {
+    this.#files = options.files
+    this.#apply = options.apply
+    this.#nextSequence = options.firstSequence
+    this.#open = [first]
+  }
+
+  static async create(options: MapLogOptions): Promise<MapLog> {
+    return new MapLog(options, await createLogFile(options.files, options.number))
+  }
+
+  /** Sequence of the last record in the file. */
+  get lastSequence(): number {
+    return this.#nextSequence - 1
+  }
+
+  get number(): number {
+    return this.#current.number
+  }
+
+  /** Bytes in the file that is written to. */
+  get bytes(): number {
+    return this.#current.endBytes
+  }
+
+  /** Resolves when the records are in the file and applied. */
+  append(records: readonly MapRecord[]): Promise<void> {
+    return new Promise((done, failed) => this.#enqueue({ records, done, failed }))
+  }
+
+  /** Later records go to a new file. Resolves with the last sequence of the files before it. */
+  async rotate(): Promise<number> {
+    const next = await createLogFile(this.#files, this.number + 1)
+    let boundary = 0
+    await new Promise<void>((resolve, failed) => {
+      const done = (): void => {
+        boundary = this.lastSequence
+        resolve()
+      }
+      this.#enqueue({ next, done, failed })
+    })
+    return boundary
+  }
+
+  /** Makes durable what is in the files. */
+  async sync(): Promise<void> {
+    for (const log of [...this.#open]) {
+      if (!log.dirty) continue
+      log.dirty = false
+      await log.file.flush()
+    }
+  }
+
+  /** Removes the files before the one that is written to: they are folded. */
+  async discardRetired(): Promise<void> {
+    const retired = this.#open.slice(0, -1)
+    this.#open = this.#open.slice(-1)
+    for (const { file, number } of retired) {
+      await file.close()
+      await this.#files.remove(logName(number))
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const { file } of this.#open) await file.close()
+  }
+
+  get #current(): OpenLog {
+    return this.#open[this.#open.length - 1]!
+  }
+
+  #enqueue(item: Item): void {
+    if (this.#failure !== undefined) {
+      item.failed(this.#failure)
+      return
+    }
+    this.#queue.push(item)
+    if (!this.#writing) void this.#pump()
+  }
+
+  /** Never rejects: a failure goes to everyone who waits, now and later. */
+  async #pump(): Promise<void> {
+    this.#writing = true
+    try {
+      while (this.#queue.length > 0) {
+        const head = this.#queue[0]!
+        if ('next' in head) {
+          this.#open.push(head.next)
+          this.#queue.shift()
+          head.done()
+        } else await this.#writeBatch()
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#writing = false
+  }
+
+  async #writeBatch(): Promise<void> {
+    const rotation = this.#queue.findIndex((item) => 'next' in item)
+    const batch = this.#queue.slice(0, rotation < 0 ? undefined : rotation)
+    const log = this.#current
+    const entries: Sequenced<MapRecord>[] = []
+    for (const item of batch) {
+      assert('records' in item, 'a batch ends before a rotation')
+      for (const record of item.records) {
+        entries.push({ sequence: this.#nextSequence + entries.length, record })
+      }
+    }
+    const bytes = Buffer.concat(
+      entries.map(({ record, sequence }) => encodeRecord(record, sequence)),
+    )
+    await log.file.write([bytes], log.endBytes)
+    // In one turn: position, tables, answers.
+    log.endBytes += bytes.length
+    log.dirty = true
+    this.#nextSequence += entries.length
+    this.#queue.splice(0, batch.length)
+    for (const entry of entries) this.#apply(entry)
+    for (const item of batch) item.done()
+  }
+
+  #fail(thrown: unknown): void {
+    const error = thrown instanceof StorageError ? thrown : notAStorageError(thrown)
+    this.#failure = error
+    for (const item of this.#queue.splice(0)) item.failed(error)
+  }
+}
+
+function notAStorageError(thrown: unknown): StorageError {
+  return new StorageError('io-error', `the mapping log: ${toError(thrown).message}`, thrown)
+}
+
+export function logName(number: number): string {
+  return `map.log.${number}`
+}
+
+export function hasLogHeader(log: Buffer, number: number): boolean {
+  return log.length >= logHeaderBytes && log.subarray(0, logHeaderBytes).equals(header(number))
+}
+
+function header(number: number): Buffer {
+  const bytes = Buffer.alloc(logHeaderBytes)
+  magic.copy(bytes)
+  bytes.writeUInt32BE(1, 8)
+  bytes.writeUInt32BE(number, 12)
+  bytes.writeUInt32BE(crc32c([bytes.subarray(0, 16)]), 16)
+  return bytes
+}
+
+/** A fresh file: whatever an interrupted start left under this name is removed first. */
+async function createLogFile(files: BlockFiles, number: number): Promise<OpenLog> {
+  const name = logName(number)
+  await files.remove(name)
+  const file = await files.open(name, { create: true })
+  await file.write([header(number)], 0)
+  return { number, file, endBytes: logHeaderBytes, dirty: true }
+}

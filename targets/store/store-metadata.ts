@@ -1,0 +1,120 @@
+/**
+ * What a page store keeps in its key-value store: its state, its replicas, and their page tables as
+ * of the last fold.
+ *
+ *   state                  JSON, see StoreState
+ *   replica/ID             JSON, see ReplicaRecord
+ *   table/NUMBER/CHUNK     a chunk of a page table; absent where nothing is mapped
+ */
+import { assert } from '../../src/base/assert.ts'
+import { StorageError } from '../../src/base/errors.ts'
+import type { KeyValue, Transaction } from '../../src/ports/key-value.ts'
+
+export interface StoreState {
+  readonly incarnation: string
+  readonly bootId: string
+  /** It was closed in order; nothing is missing, whatever boot it is. */
+  readonly clean: boolean
+  readonly capacityPages: number
+  /** Oldest log file that is not folded. */
+  readonly logNumber: number
+  /** Records up to this one are in the tables. */
+  readonly foldedSequence: number
+  /** Number of the next replica; never used again, so that old log records name nobody. */
+  readonly nextReplica: number
+  /** After a failed write-back: records above this one do not count. */
+  readonly lossAfter: number | null
+}
+
+export interface ReplicaRecord {
+  readonly number: number
+  readonly blocks: number
+}
+
+type Changes = Pick<Transaction, 'put' | 'remove'>
+
+export class StoreMetadata {
+  readonly #keyValue: KeyValue
+  #state: StoreState
+
+  constructor(keyValue: KeyValue, state: StoreState) {
+    this.#keyValue = keyValue
+    this.#state = state
+  }
+
+  static async read(keyValue: KeyValue): Promise<StoreMetadata | undefined> {
+    const stored = await keyValue.get('state')
+    return stored && new StoreMetadata(keyValue, parse<StoreState>('state', stored))
+  }
+
+  get state(): StoreState {
+    return this.#state
+  }
+
+  /** Durable when it resolves. Changes come into force in the order in which they were asked for. */
+  async commit(patch: Partial<StoreState>, changes: Changes = {}): Promise<void> {
+    this.#state = { ...this.#state, ...patch }
+    const state = { key: 'state', value: json(this.#state) }
+    const put = [state, ...(changes.put ?? [])]
+    const applied = await this.#keyValue.transact({ put, remove: changes.remove ?? [] })
+    assert(applied, 'a transaction without conditions is applied')
+  }
+
+  async replicas(): Promise<Map<string, ReplicaRecord>> {
+    const entries = await this.#keyValue.range('replica/')
+    return new Map(
+      entries.map(({ key, value }) => [
+        key.slice('replica/'.length),
+        parse<ReplicaRecord>(key, value),
+      ]),
+    )
+  }
+
+  chunk(replica: number, index: number): Promise<Buffer | undefined> {
+    return this.#keyValue.get(chunkKey(replica, index))
+  }
+
+  async chunks(replica: number): Promise<{ key: string; index: number; value: Buffer }[]> {
+    const prefix = tablePrefix(replica)
+    const entries = await this.#keyValue.range(prefix)
+    return entries.map(({ key, value }) => ({
+      key,
+      value,
+      index: Number(key.slice(prefix.length)),
+    }))
+  }
+}
+
+export function replicaEntry(id: string, record: ReplicaRecord): { key: string; value: Buffer } {
+  return { key: replicaKey(id), value: json(record) }
+}
+
+export function replicaKey(id: string): string {
+  return `replica/${id}`
+}
+
+export function chunkKey(replica: number, index: number): string {
+  return `${tablePrefix(replica)}${pad(index)}`
+}
+
+function tablePrefix(replica: number): string {
+  return `table/${pad(replica)}/`
+}
+
+/** So that the order of keys is the order of numbers. */
+function pad(number: number): string {
+  return String(number).padStart(10, '0')
+}
+
+function json(value: StoreState | ReplicaRecord): Buffer {
+  return Buffer.from(JSON.stringify(value))
+}
+
+function parse<T>(key: string, stored: Buffer): T {
+  try {
+    const value: T = JSON.parse(stored.toString())
+    return value
+  } catch (error) {
+    throw new StorageError('not-a-store', `the page store's entry ${key} is damaged`, error)
+  }
+}

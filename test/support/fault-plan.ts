@@ -1,0 +1,82 @@
+/**
+ * Decides when a simulated machine stops, or a sync fails. Operations of all its disks are counted;
+ * at the chosen one the machine stops: that operation and all later ones never answer.
+ */
+import { StorageError } from '../../src/base/errors.ts'
+
+export interface FaultOptions {
+  /** Stop at this operation, counted from 1. */
+  readonly crashAt?: number
+  /** Let this flush fail, counted from 1. */
+  readonly failFlushAt?: number
+  /** 0 <= n < 1. */
+  readonly random: () => number
+}
+
+export class FaultPlan {
+  readonly crashed: Promise<void>
+  readonly random: () => number
+  operations = 0
+  flushes = 0
+  readonly #options: FaultOptions
+  #stopped = false
+  #crash: () => void = () => undefined
+
+  constructor(options: FaultOptions) {
+    this.#options = options
+    this.random = options.random
+    this.crashed = new Promise((resolve) => {
+      this.#crash = resolve
+    })
+  }
+
+  /** Stops the machine by hand. */
+  stop(): void {
+    this.#stopped = true
+    this.#crash()
+  }
+
+  /** Asked before the operation has any effect. */
+  async before(kind: 'write' | 'flush' | 'transact' | 'name'): Promise<void> {
+    if (this.#stopped) return forever()
+    this.operations++
+    if (kind === 'flush') this.flushes++
+    // Stopping before and after the effect are different states: both are tried.
+    if (this.operations === this.#options.crashAt && this.random() < 0.5) {
+      this.stop()
+      return forever()
+    }
+  }
+
+  /** Asked when the effect is there and nobody has been told. */
+  async after(): Promise<void> {
+    if (this.#stopped) return forever()
+    if (this.#options.crashAt !== undefined && this.operations >= this.#options.crashAt) {
+      this.stop()
+      return forever()
+    }
+  }
+
+  get flushFails(): boolean {
+    return this.flushes === this.#options.failFlushAt
+  }
+
+  flushError(name: string): StorageError {
+    return new StorageError('io-error', `sync ${name}: the test lets it fail`)
+  }
+}
+
+function forever(): Promise<never> {
+  return new Promise(() => undefined)
+}
+
+/** A small seeded generator (mulberry32), so that a failing run can be repeated. */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
