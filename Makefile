@@ -60,7 +60,7 @@ bench: build deps ## against tgt, side by side
 	node dist/bench/bare-target.js
 
 demo: build deps ## a cluster, a file system, a crash: in under two minutes
-	node dist/test/demo/demo.js
+	node dist/test/demo/main-demo.js
 
 up: build ## serve a cluster on this machine, state in ./palisade-data (ARGS='--servers 5')
 	node dist/src/cli/main.js up $(ARGS)
