@@ -101,6 +101,11 @@ export class DataOutSequence {
     return this.#unsolicited ? 0 : Math.max(0, this.#wantedBytes - this.#requestedBytes)
   }
 
+  /** The initiator will send more, because it announced it or was asked to. */
+  get owed(): boolean {
+    return this.#unsolicited || this.#outstanding.length > 0
+  }
+
   /** The wanted bytes that came; views on what was received. */
   get data(): readonly Buffer[] {
     return this.#data
@@ -143,6 +148,15 @@ export class DataOutSequence {
     return answered?.endOffset === this.#receivedBytes
       ? undefined
       : dataFault('F bit before the end of what the R2T asked for')
+  }
+
+  /** For a PDU whose data nobody wants any more: it still ends what it ends. */
+  skip(pdu: DataOutFields): void {
+    if (!pdu.final) return
+    if (pdu.targetTransferTag === RESERVED_TAG) this.#unsolicited = false
+    else if (pdu.targetTransferTag === this.#outstanding[0]?.targetTransferTag) {
+      this.#outstanding.shift()
+    }
   }
 
   #faultOf(pdu: DataOutFields, dataBytes: number): string | undefined {

@@ -6,6 +6,7 @@
 import { serialAdd } from '../base/serial.ts'
 import type { CommandWindow } from '../iscsi/command-window.ts'
 import { type Digests, encodeFrame } from '../iscsi/encode-frame.ts'
+import type { Frame } from '../iscsi/framer.ts'
 import { nopIn } from '../iscsi/pdu/nop-in.ts'
 import { RESERVED_TAG } from '../iscsi/pdu/opcode.ts'
 import { type RejectReason, reject } from '../iscsi/pdu/reject.ts'
@@ -16,7 +17,7 @@ const noLunField = Buffer.alloc(8)
 export interface SenderOptions {
   readonly stream: ByteStream
   readonly digests: Digests
-  readonly window: CommandWindow
+  readonly window: CommandWindow<Frame>
   /** StatSN of the next response, as the login left it. */
   readonly statSn: number
   /** Called when the stream holds so much that nothing more should be begun. */
@@ -24,7 +25,7 @@ export interface SenderOptions {
 }
 
 export class Sender {
-  readonly window: CommandWindow
+  readonly window: CommandWindow<Frame>
   readonly #stream: ByteStream
   readonly #digests: Digests
   readonly #full: () => void

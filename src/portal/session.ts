@@ -62,6 +62,8 @@ export class Session implements FrontSession {
   readonly #sender: Sender
   readonly #pinger: Pinger
   readonly #text: TextExchange
+  /** The initiator may change what it can receive at any time. RFC 7143 13.12. */
+  readonly #sendLimits: { maxSegmentBytes: number; readonly maxBurstBytes: number }
   readonly #tasks: TaskSet | undefined
   #managing = 0
   #phase: 'open' | 'loggingOut' | 'ending' | 'ended' = 'open'
@@ -82,7 +84,10 @@ export class Session implements FrontSession {
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
     })
-    this.#window = new CommandWindow(login.expCmdSn, options.windowCommands)
+    this.#window = new CommandWindow({
+      expCmdSn: login.expCmdSn,
+      windowCommands: options.windowCommands,
+    })
     this.#sender = new Sender({
       stream,
       digests: { header: parameters.headerDigest, data: parameters.dataDigest },
@@ -91,10 +96,14 @@ export class Session implements FrontSession {
       full: options.full,
     })
     this.#pinger = new Pinger(clock, (tag) => this.#sender.nopIn(tag))
+    this.#sendLimits = {
+      maxSegmentBytes: parameters.initiatorMaxRecvDataSegmentBytes,
+      maxBurstBytes: parameters.maxBurstBytes,
+    }
     this.#text = new TextExchange({
       sender: this.#sender,
-      maxDataSegmentBytes: parameters.initiatorMaxRecvDataSegmentBytes,
-      targetName: parameters.targetName,
+      limits: this.#sendLimits,
+      targetName: parameters.sessionType === 'Discovery' ? undefined : parameters.targetName,
       discover: options.discover,
     })
     this.#tasks = target === undefined ? undefined : this.#makeTasks(target)
@@ -192,6 +201,7 @@ export class Session implements FrontSession {
     return new TaskSet({
       session: this,
       parameters: this.parameters,
+      sendLimits: this.#sendLimits,
       stream,
       sender: this.#sender,
       target,
@@ -208,11 +218,9 @@ export class Session implements FrontSession {
       return
     }
     const arrival = this.#window.arrive(frame.header.readUInt32BE(cmdSnByte), frame)
-    if (arrival !== 'next') return
-    let next: Frame | undefined = frame
-    while (next !== undefined) {
-      this.#process(next)
-      next = this.#phase === 'open' ? this.#window.takeHeld() : undefined
+    if (arrival === 'ignored') return
+    for (const next of arrival) {
+      if (this.#phase === 'open') this.#process(next)
     }
   }
 
@@ -240,7 +248,7 @@ export class Session implements FrontSession {
 
   /** These requests need their place in the window no longer than this turn. */
   #release(frame: Frame): void {
-    if (!frame.immediate) this.#window.release()
+    if (!frame.immediate) this.#window.end()
   }
 
   #command(frame: Frame): void {
@@ -266,7 +274,7 @@ export class Session implements FrontSession {
       maxCmdSn: this.#window.maxCmdSn,
     })
     // RFC 7143 11.19: as much of the ping data comes back as the initiator can take.
-    const fits = frame.dataBytes <= this.parameters.initiatorMaxRecvDataSegmentBytes
+    const fits = frame.dataBytes <= this.#sendLimits.maxSegmentBytes
     this.#sender.send(header, fits ? frame.data : undefined)
   }
 

@@ -6,6 +6,7 @@
 import { StorageError } from '../base/errors.ts'
 import { largestCommandBytes, portal } from '../base/limits.ts'
 import { parseAhs } from '../iscsi/ahs.ts'
+import type { DataInLimits } from '../iscsi/data-in-sequence.ts'
 import type { Frame } from '../iscsi/framer.ts'
 import { RESERVED_TAG } from '../iscsi/pdu/opcode.ts'
 import { RejectReason } from '../iscsi/pdu/reject.ts'
@@ -22,7 +23,7 @@ import type { ByteBudget } from './byte-budget.ts'
 import type { FrontSession, PortalTask } from './portal-host.ts'
 import type { Sender } from './sender.ts'
 import { CommandTask } from './task.ts'
-import { type AnswerLimits, sendAnswer } from './task-answer.ts'
+import { sendAnswer } from './task-answer.ts'
 import { WriteData } from './write-data.ts'
 
 /** HARDWARE ERROR, internal target failure: for a unit that failed in a way it did not foresee. */
@@ -32,6 +33,8 @@ const noDataOut: readonly Buffer[] = []
 export interface TaskSetOptions {
   readonly session: FrontSession
   readonly parameters: SessionParameters
+  /** Changes when the initiator says so. */
+  readonly sendLimits: DataInLimits
   readonly stream: ByteStream
   readonly sender: Sender
   readonly target: ScsiTarget<PortalTask>
@@ -44,7 +47,6 @@ export class TaskSet {
   readonly #options: TaskSetOptions
   readonly #sender: Sender
   readonly #target: ScsiTarget<PortalTask>
-  readonly #answerLimits: AnswerLimits
   readonly #writes: WriteData
   readonly #tasks = new Map<number, CommandTask>()
   /** All data are here, but what went before has not begun yet. */
@@ -59,10 +61,6 @@ export class TaskSet {
     this.#options = options
     this.#sender = sender
     this.#target = options.target
-    this.#answerLimits = {
-      maxDataSegmentBytes: parameters.initiatorMaxRecvDataSegmentBytes,
-      maxBurstBytes: parameters.maxBurstBytes,
-    }
     this.#writes = new WriteData({
       parameters,
       sender,
@@ -84,25 +82,28 @@ export class TaskSet {
 
   /** A SCSI Command in its turn. False when its AHS chain is broken: the connection must end. */
   command(frame: Frame): boolean {
-    const { session } = this.#options
     const command = scsiCommand.decode(frame.header)
     const segments = parseAhs(frame.ahs)
     const fault = segments === undefined ? RejectReason.PROTOCOL_ERROR : this.#fault(command, frame)
-    if (fault !== undefined || segments === undefined) {
-      if (!frame.immediate) this.#sender.window.release()
-      this.#sender.reject(fault ?? RejectReason.PROTOCOL_ERROR, frame.header)
+    if (segments === undefined || fault !== undefined) {
+      this.#reject(frame, fault ?? RejectReason.PROTOCOL_ERROR)
       return segments !== undefined
     }
     const { immediate } = frame
+    const { session } = this.#options
     const transfer = this.#target.transfer(command.cdb)
     const fence = decodeFence(segments)
     const task = new CommandTask({ session, command, immediate, fence, transfer })
+    if (command.write && !this.#writes.accept(task, frame)) {
+      this.#reject(frame, RejectReason.PROTOCOL_ERROR)
+      return true
+    }
     this.#tasks.set(command.initiatorTaskTag, task)
     if (immediate) this.#immediate++
     const verdict = this.#target.arrive(task)
     if (command.write) {
       task.verdict = verdict
-      this.#writes.begin(task, frame)
+      this.#writes.begin(task, frame.dataBytes)
     } else if (verdict !== undefined) {
       this.#finish(task, verdict)
     } else {
@@ -156,8 +157,7 @@ export class TaskSet {
 
   /** What makes a command one that cannot be taken. RFC 7143 11.3. */
   #fault(command: ScsiCommand, frame: Frame): RejectReason | undefined {
-    const { parameters } = this.#options
-    const { initiatorTaskTag, expectedDataTransferLength: expectedBytes } = command
+    const { initiatorTaskTag } = command
     if (initiatorTaskTag === RESERVED_TAG) return RejectReason.INVALID_PDU_FIELD
     if (this.#tasks.has(initiatorTaskTag)) return RejectReason.TASK_IN_PROGRESS
     if (frame.immediate && this.#immediate >= portal.immediateCommands) {
@@ -165,14 +165,13 @@ export class TaskSet {
     }
     // Bidirectional commands would need a second length in the AHS; no command here is one.
     if (command.read && command.write) return RejectReason.INVALID_PDU_FIELD
-    const { dataBytes } = frame
-    if (!command.write) {
-      return dataBytes > 0 || !command.final ? RejectReason.PROTOCOL_ERROR : undefined
-    }
-    if (dataBytes > 0 && !parameters.immediateData) return RejectReason.PROTOCOL_ERROR
-    if (!command.final && parameters.initialR2T) return RejectReason.PROTOCOL_ERROR
-    const tooMuch = dataBytes > parameters.firstBurstBytes || dataBytes > expectedBytes
-    return tooMuch ? RejectReason.PROTOCOL_ERROR : undefined
+    if (command.write) return undefined
+    return frame.dataBytes > 0 || !command.final ? RejectReason.PROTOCOL_ERROR : undefined
+  }
+
+  #reject(frame: Frame, reason: RejectReason): void {
+    if (!frame.immediate) this.#sender.window.end()
+    this.#sender.reject(reason, frame.header)
   }
 
   #collected(task: CommandTask): void {
@@ -232,14 +231,14 @@ export class TaskSet {
       return
     }
     const sense = result.status === 2 ? this.#target.encodeSense(task, result) : undefined
-    sendAnswer(this.#sender, this.#answerLimits, task, { result, sense })
+    sendAnswer(this.#sender, this.#options.sendLimits, task, { result, sense })
   }
 
   #end(task: CommandTask): void {
     this.#tasks.delete(task.command.initiatorTaskTag)
     if (task.heldBytes > 0) this.#writes.release(task)
     if (task.immediate) this.#immediate--
-    else this.#sender.window.release()
+    else this.#sender.window.end()
     task.end()
   }
 

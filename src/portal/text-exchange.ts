@@ -3,33 +3,35 @@
  * is answered by rule. One exchange at a time. Text that goes on over several PDUs, either way, is
  * kept here, within limits.
  */
-import { portal, textLimits } from '../base/limits.ts'
+import { portal } from '../base/limits.ts'
 import type { Frame } from '../iscsi/framer.ts'
 import { RESERVED_TAG } from '../iscsi/pdu/opcode.ts'
 import { RejectReason } from '../iscsi/pdu/reject.ts'
 import { type TextRequest, textRequest } from '../iscsi/pdu/text-request.ts'
 import { textResponse } from '../iscsi/pdu/text-response.ts'
+import { buildSendTargets } from '../iscsi/send-targets.ts'
 import {
   encodeText,
   gatherText,
   isTextFault,
   noText,
-  parseText,
   splitText,
   type TextPair,
   type TextParts,
 } from '../iscsi/text.ts'
+import { answerText } from '../iscsi/text-target.ts'
 import type { DiscoveredTarget } from './portal-host.ts'
 import type { Sender } from './sender.ts'
 
 /** All portals of one program are one portal group, so that sessions can move between them. */
-export const portalGroupTag = 1
+const portalGroupTag = 1
 
 const noLunField = Buffer.alloc(8)
 
 export interface TextExchangeOptions {
   readonly sender: Sender
-  readonly maxDataSegmentBytes: number
+  /** What the initiator can receive; a request may change it. */
+  readonly limits: { maxSegmentBytes: number }
   /** Undefined in a discovery session. */
   readonly targetName: string | undefined
   /** What this initiator may see here. */
@@ -73,30 +75,37 @@ export class TextExchange {
   }
 
   #answer(request: TextRequest, text: Buffer, frame: Frame): void {
-    const { sender, maxDataSegmentBytes } = this.#options
-    const pairs = parseText(text, textLimits.pairs)
-    if (isTextFault(pairs)) {
+    const { sender, limits, targetName } = this.#options
+    const answer = answerText(text, targetName === undefined ? 'Discovery' : 'Normal')
+    if (isTextFault(answer)) {
       sender.reject(RejectReason.PROTOCOL_ERROR, frame.header)
       return
     }
-    const answer = encodeText(pairs.flatMap((pair) => this.#answerKey(pair)))
-    if (answer.length > portal.textAnswerBytes) {
+    const { answers, sendTargets, initiatorMaxRecvDataSegmentBytes } = answer
+    if (initiatorMaxRecvDataSegmentBytes !== undefined) {
+      limits.maxSegmentBytes = initiatorMaxRecvDataSegmentBytes
+    }
+    const targets = sendTargets === undefined ? [] : this.#targets(sendTargets)
+    const encoded = encodeText([...answers, ...targets])
+    if (encoded.length > portal.textAnswerBytes) {
       sender.reject(RejectReason.PROTOCOL_ERROR, frame.header)
       return
     }
-    this.#tell(request, splitText(answer, maxDataSegmentBytes))
+    this.#tell(request, splitText(encoded, limits.maxSegmentBytes))
   }
 
-  #answerKey([key, value]: TextPair): TextPair[] {
-    if (key !== 'SendTargets') return [[key, 'NotUnderstood']]
+  /** RFC 7143 C: the empty value asks for the target of this session. */
+  #targets(value: string): TextPair[] {
     const { targetName, discover } = this.#options
-    const all = value === 'All'
-    // RFC 7143 C: "All" is for discovery sessions, the empty value for the others.
-    if (all !== (targetName === undefined) && (all || value === '')) return [[key, 'Reject']]
-    const wanted = all ? undefined : value === '' ? targetName : value
-    return discover()
-      .filter((target) => wanted === undefined || target.targetName === wanted)
-      .flatMap(describeTarget)
+    const wanted = value === '' ? targetName : value
+    if (wanted === undefined) return [['SendTargets', 'Reject']]
+    const found = discover().filter((target) => wanted === 'All' || target.targetName === wanted)
+    return buildSendTargets(
+      found.map((target) => ({
+        targetName: target.targetName,
+        addresses: target.portals.map((address) => ({ address, portalGroupTag })),
+      })),
+    )
   }
 
   /** Keeps what came, and asks for the rest with an empty response. */
@@ -138,13 +147,6 @@ export class TextExchange {
     this.#nextTag = tag >= 0x7fffffff ? 1 : tag + 1
     return tag
   }
-}
-
-function describeTarget({ targetName, portals }: DiscoveredTarget): TextPair[] {
-  const addresses = portals.map((address): TextPair => {
-    return ['TargetAddress', `${address},${portalGroupTag}`]
-  })
-  return [['TargetName', targetName], ...addresses]
 }
 
 /** What is kept must not hold the buffers in which it was received. */

@@ -6,7 +6,7 @@
  */
 import { portal } from '../base/limits.ts'
 import { parseAhs } from '../iscsi/ahs.ts'
-import { DataOutSequence } from '../iscsi/data-out-sequence.ts'
+import { beginDataOut, type DataOutSequence } from '../iscsi/data-out-sequence.ts'
 import type { Frame } from '../iscsi/framer.ts'
 import { type DataOut, dataOut } from '../iscsi/pdu/data-out.ts'
 import { readyToTransfer } from '../iscsi/pdu/ready-to-transfer.ts'
@@ -45,25 +45,31 @@ export class WriteData {
     this.#options = options
   }
 
-  /** Begins with the immediate data of a write; `task.verdict` may already be known. */
-  begin(task: CommandTask, immediate: Frame): void {
-    const { parameters, budget, clock } = this.#options
+  /** Checks the part of a write's data that the command itself brought or announced. */
+  accept(task: CommandTask, immediate: Frame): boolean {
     const { command, transfer } = task
     const expectedBytes = command.expectedDataTransferLength
     const asked = transfer.direction === 'out' ? transfer.bytes : 0
-    const limits = {
+    const sequence = beginDataOut({
+      rules: this.#options.parameters,
       expectedBytes,
       wantedBytes: Math.min(asked, expectedBytes),
-      firstBurstBytes: parameters.firstBurstBytes,
-      maxBurstBytes: parameters.maxBurstBytes,
-      maxOutstandingR2t: parameters.maxOutstandingR2T,
       final: command.final,
-    }
-    task.writeData = new DataOutSequence(limits, immediate.data)
+      immediate: immediate.data,
+      immediateBytes: immediate.dataBytes,
+    })
+    if (sequence.kind === 'data-fault') return false
+    task.writeData = sequence
+    return true
+  }
+
+  /** Begins what was accepted; `task.verdict` may already be known. */
+  begin(task: CommandTask, immediateBytes: number): void {
+    const { budget, clock } = this.#options
     task.dueAtMs = clock.nowMs() + portal.dataDeadlineMs
-    task.heldBytes = immediate.dataBytes
-    budget.take(immediate.dataBytes)
-    this.#advance(task, task.writeData)
+    task.heldBytes = immediateBytes
+    budget.take(immediateBytes)
+    this.#advance(task, task.writeData!)
   }
 
   /** False when the AHS chain is broken: the connection cannot go on. */
@@ -111,9 +117,10 @@ export class WriteData {
 
   #take(task: CommandTask, pdu: DataOut, frame: Frame): void {
     const sequence = task.writeData!
-    const fault = task.verdict ? 'unasked' : sequence.take(pdu, frame.data, frame.dataBytes)
-    if (fault !== undefined) {
-      task.verdict ??= incorrectAmountOfData
+    if (task.verdict !== undefined) {
+      sequence.skip(pdu)
+    } else if (sequence.receive(pdu, frame.data, frame.dataBytes) !== undefined) {
+      task.verdict = incorrectAmountOfData
       sequence.skip(pdu)
     } else if (sequence.r2tCount === 0) {
       // Solicited data have their room since the R2T.
@@ -124,7 +131,7 @@ export class WriteData {
   }
 
   #advance(task: CommandTask, sequence: DataOutSequence): void {
-    if (task.verdict !== undefined ? !sequence.open : sequence.complete) {
+    if (task.verdict !== undefined ? !sequence.owed : sequence.complete) {
       task.dueAtMs = Number.POSITIVE_INFINITY
       this.#options.collected(task)
       return
@@ -132,7 +139,7 @@ export class WriteData {
     if (task.verdict !== undefined) return
     if (sequence.r2tCount > 0) {
       this.#solicit(task, sequence)
-    } else if (!sequence.open) {
+    } else if (!sequence.owed) {
       this.#waiting.push(task)
       this.#solicitWaiting()
     }
@@ -144,7 +151,7 @@ export class WriteData {
     for (let task = this.#waiting[0]; task !== undefined; task = this.#waiting[0]) {
       const sequence = task.writeData!
       if (task.phase === 'collecting' && !task.aborted) {
-        const missing = sequence.wantedBytes - sequence.receivedBytes
+        const missing = sequence.unrequestedBytes
         if (!budget.tryTake(missing)) {
           budget.whenGiven(this.#roomAgain)
           return
@@ -161,11 +168,13 @@ export class WriteData {
     const { sender } = this.#options
     for (;;) {
       const targetTransferTag = this.#nextTag
-      const wanted = sequence.solicit(targetTransferTag)
+      const wanted = sequence.nextRequest(targetTransferTag, Number.POSITIVE_INFINITY)
       if (wanted === undefined) return
       this.#nextTag = targetTransferTag >= 0x7fffffff ? 1 : targetTransferTag + 1
       const header = readyToTransfer.build({
-        ...wanted,
+        r2tSn: wanted.r2tSn,
+        bufferOffset: wanted.bufferOffset,
+        desiredDataTransferLength: wanted.desiredBytes,
         lun: task.command.lun,
         initiatorTaskTag: task.command.initiatorTaskTag,
         targetTransferTag,

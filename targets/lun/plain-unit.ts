@@ -1,0 +1,64 @@
+/**
+ * A logical unit that is nothing but a store: no generation, no map. For the standalone target.
+ */
+import { blockBytes, physicalBlockBytes } from '../../src/base/limits.ts'
+import type { BlockExtent, LogicalUnit, Task, UnitFacts } from '../../src/scsi/logical-unit.ts'
+import { good, type ScsiResult } from '../../src/scsi/result.ts'
+import { naaDesignator, unitSerial } from '../../src/volume/identity.ts'
+import type { ReplicaStore } from '../store/replica-store.ts'
+import { storeFailure } from './store-failure.ts'
+
+const done = good()
+
+export class PlainUnit implements LogicalUnit {
+  readonly facts: UnitFacts
+  readonly #store: ReplicaStore
+
+  /** `identity`: a UUID that stays with the data, the source of the designators. */
+  constructor(store: ReplicaStore, identity: string) {
+    this.#store = store
+    this.facts = {
+      blocks: store.blocks,
+      blockBytes,
+      physicalBlockBytes,
+      thin: store.thin,
+      writeCache: true,
+      readOnly: false,
+      serial: unitSerial(identity),
+      naa: naaDesignator(identity),
+    }
+  }
+
+  // Reads and writes chain one promise each: they are the path that is measured.
+  read(_task: Task, lba: number, blocks: number): Promise<ScsiResult> {
+    return this.#store.read(lba, blocks).then(good, readFailure)
+  }
+
+  write(
+    _task: Task,
+    lba: number,
+    data: readonly Buffer[],
+    options: { readonly forceUnitAccess: boolean },
+  ): Promise<ScsiResult> {
+    const written = this.#store.write(lba, data)
+    const durable = options.forceUnitAccess ? written.then(() => this.#store.flush()) : written
+    return durable.then(answerGood, writeFailure)
+  }
+
+  async unmap(_task: Task, extents: readonly BlockExtent[]): Promise<ScsiResult> {
+    try {
+      for (const { lba, blocks } of extents) await this.#store.unmap(lba, blocks)
+      return done
+    } catch (error) {
+      return storeFailure(error, 'write')
+    }
+  }
+
+  flush(): Promise<ScsiResult> {
+    return this.#store.flush().then(answerGood, writeFailure)
+  }
+}
+
+const answerGood = (): ScsiResult => done
+const readFailure = (error: unknown): ScsiResult => storeFailure(error, 'read')
+const writeFailure = (error: unknown): ScsiResult => storeFailure(error, 'write')
