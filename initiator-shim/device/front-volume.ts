@@ -1,0 +1,123 @@
+/**
+ * One volume at this front end: its state, paths, router and SCSI target, and what a new map means
+ * for each of them. Paths stand while an initiator is attached. Owned by the shim.
+ */
+import type { PortalTask } from '../../src/portal/portal-host.ts'
+import { DeviceServer } from '../../src/scsi/device-server.ts'
+import type { Nexus } from '../../src/scsi/logical-unit.ts'
+import type { ScsiTarget } from '../../src/scsi/scsi-target.ts'
+import { CAPACITY_DATA_HAS_CHANGED, POWER_ON_OR_RESET_OCCURRED } from '../../src/scsi/sense.ts'
+import type { VolumeMap } from '../../src/volume/map.ts'
+import type { Liveness } from '../front/liveness.ts'
+import { PathSet } from '../paths/path-set.ts'
+import type { PathPorts } from '../paths/server-path.ts'
+import { Router } from '../router/router.ts'
+import { VolumeState } from '../volume-state.ts'
+import { FlushLedger } from './flush-ledger.ts'
+import { VolumeUnit } from './volume-unit.ts'
+
+export interface FrontVolumeOptions {
+  readonly client: string
+  readonly map: VolumeMap
+  readonly ports: PathPorts
+  readonly liveness: Liveness
+  readonly holdMs: (map: VolumeMap) => number
+  /** Asks the manager for a newer map of this volume. */
+  readonly refresh: (map: VolumeMap, newerThan: number) => void
+}
+
+export class FrontVolume {
+  readonly state: VolumeState
+  readonly paths: PathSet
+  readonly router: Router
+  readonly target: ScsiTarget<PortalTask>
+  readonly #device: DeviceServer<PortalTask>
+  readonly #ledger = new FlushLedger()
+  readonly #attached = new Set<Nexus>()
+
+  constructor(options: FrontVolumeOptions) {
+    const { client, map, ports, liveness } = options
+    const { clock, log } = ports
+    this.state = new VolumeState(client, map, (newerThan) =>
+      options.refresh(this.state.map, newerThan),
+    )
+    this.paths = new PathSet(ports)
+    this.router = new Router({
+      clock,
+      log,
+      liveness,
+      state: this.state,
+      paths: this.paths,
+      holdMs: () => options.holdMs(this.state.map),
+    })
+    const unit = new VolumeUnit(this.state, this.router, this.#ledger)
+    this.#device = new DeviceServer<PortalTask>({
+      luns: () => (this.state.gone ? [] : [0]),
+      unit: (lun) => (lun === 0 && !this.state.gone ? unit : undefined),
+    })
+    this.target = this.#attaching(this.#device)
+  }
+
+  /** Initiator sessions that are open, or not yet ended. */
+  get sessions(): number {
+    return this.#attached.size
+  }
+
+  /** A map from the watch or from GetMap; older ones are passed over. */
+  take(map: VolumeMap): void {
+    const { state } = this
+    const former = state.map
+    if (!state.take(map)) return
+    this.paths.update(map)
+    this.router.mapChanged()
+    if (hasNewEpoch(former, map)) {
+      this.#ledger.newEpoch()
+      this.#device.raise(POWER_ON_OR_RESET_OCCURRED)
+    }
+    if (map.blocks !== former.blocks) this.#device.raise(CAPACITY_DATA_HAS_CHANGED)
+    if (this.#attached.size > 0 && !state.gone) this.paths.connect(map)
+    state.changed.notify()
+  }
+
+  /** The volume is deleted, or not ours to see any more. */
+  leave(): void {
+    this.state.leave()
+    this.paths.close()
+    this.state.changed.notify()
+  }
+
+  close(): void {
+    this.paths.close()
+  }
+
+  /** The device, with an eye on who is attached. */
+  #attaching(device: DeviceServer<PortalTask>): ScsiTarget<PortalTask> {
+    return {
+      arrive: (task) => device.arrive(task),
+      execute: (task, dataOut) => device.execute(task, dataOut),
+      encodeSense: (task, result) => device.encodeSense(task, result),
+      transfer: (cdb) => device.transfer(cdb),
+      nexusGained: (nexus) => {
+        this.#attached.add(nexus)
+        this.#ledger.loggedIn(nexus.initiatorName)
+        if (!this.state.gone) this.paths.connect(this.state.map)
+        device.nexusGained(nexus)
+      },
+      nexusLost: (nexus) => {
+        device.nexusLost(nexus)
+        this.#ledger.loggedOut(nexus.initiatorName)
+        this.#attached.delete(nexus)
+        // Its commands have ended; a server keeps no session of ours for nobody.
+        if (this.#attached.size === 0) this.paths.close()
+      },
+    }
+  }
+}
+
+function hasNewEpoch(former: VolumeMap, map: VolumeMap): boolean {
+  const epochs = new Map(former.segments.map(({ segmentId, epoch }) => [segmentId, epoch]))
+  return map.segments.some(({ segmentId, epoch }) => {
+    const known = epochs.get(segmentId)
+    return known !== undefined && known !== epoch
+  })
+}

@@ -1,0 +1,108 @@
+/**
+ * The volume as a logical unit for the front portal: requests become pieces for the router, and
+ * answers are put together again. What the map says of size and identity is what initiators see.
+ */
+import { physicalBlockBytes } from '../../src/base/limits.ts'
+import type { PortalTask } from '../../src/portal/portal-host.ts'
+import type { BlockExtent, LogicalUnit, UnitFacts } from '../../src/scsi/logical-unit.ts'
+import { checkCondition, good, type ScsiResult, type Sense, Status } from '../../src/scsi/result.ts'
+import { LOGICAL_UNIT_NOT_READY, WRITE_ERROR } from '../../src/scsi/sense.ts'
+import { isCompared } from '../../src/volume/comparator.ts'
+import { naaDesignator, unitSerial } from '../../src/volume/identity.ts'
+import type { PieceRequest } from '../router/piece-request.ts'
+import type { Router } from '../router/router.ts'
+import type { VolumeState } from '../volume-state.ts'
+import type { FlushLedger } from './flush-ledger.ts'
+import {
+  flushRequest,
+  gatherRead,
+  readRequest,
+  unmapRequests,
+  writeRequest,
+} from './piece-commands.ts'
+
+const conflict: ScsiResult = { status: Status.RESERVATION_CONFLICT }
+const writeError = checkCondition(WRITE_ERROR)
+
+export class VolumeUnit implements LogicalUnit<PortalTask> {
+  readonly #state: VolumeState
+  readonly #router: Router
+  readonly #ledger: FlushLedger
+  readonly #identity: Pick<UnitFacts, 'serial' | 'naa'>
+
+  constructor(state: VolumeState, router: Router, ledger: FlushLedger) {
+    this.#state = state
+    this.#router = router
+    this.#ledger = ledger
+    const { volumeId } = state.map
+    this.#identity = { serial: unitSerial(volumeId), naa: naaDesignator(volumeId) }
+  }
+
+  get facts(): UnitFacts {
+    const { blocks, blockBytes } = this.#state.map
+    return {
+      blocks,
+      blockBytes,
+      physicalBlockBytes,
+      thin: true,
+      writeCache: true,
+      readOnly: false,
+      ...this.#identity,
+    }
+  }
+
+  /** A client that is shut out hears so before any of its data is asked for. */
+  arrive(task: PortalTask): ScsiResult | undefined {
+    return this.#state.admission.fenced && isCompared(task.cdb) ? conflict : undefined
+  }
+
+  notReady(): Sense | undefined {
+    return this.#router.notReady ? LOGICAL_UNIT_NOT_READY : undefined
+  }
+
+  async read(task: PortalTask, lba: number, blocks: number): Promise<ScsiResult> {
+    const { routing, map } = this.#state
+    const pieces = routing.route(lba, blocks)
+    const requests = pieces.map((piece) => readRequest(piece, map.blockBytes))
+    const outcome = await this.#router.run(task, requests)
+    if (outcome.kind === 'failed') return outcome.result
+    return good(gatherRead(pieces, outcome.dataIn, map.blockBytes))
+  }
+
+  write(
+    task: PortalTask,
+    lba: number,
+    data: readonly Buffer[],
+    options: { readonly forceUnitAccess: boolean },
+  ): Promise<ScsiResult> {
+    const { routing, map } = this.#state
+    const { blockBytes } = map
+    const blocks = data.reduce((sum, buffer) => sum + buffer.length, 0) / blockBytes
+    const requests = routing
+      .route(lba, blocks)
+      .map((piece) => writeRequest(piece, data, { ...options, blockBytes }))
+    return this.#write(task, requests)
+  }
+
+  unmap(task: PortalTask, extents: readonly BlockExtent[]): Promise<ScsiResult> {
+    return this.#write(task, unmapRequests(this.#state.routing, extents))
+  }
+
+  /** Goes to every segment: a flush of a part would cover nothing in the ledger. */
+  async flush(task: PortalTask): Promise<ScsiResult> {
+    const ticket = this.#ledger.flushBegins()
+    const outcome = await this.#router.run(task, this.#state.map.segments.map(flushRequest))
+    if (outcome.kind === 'failed') return outcome.result
+    return this.#ledger.flushEnds(ticket, task.nexus.initiatorName) ? good() : writeError
+  }
+
+  async #write(task: PortalTask, requests: readonly PieceRequest[]): Promise<ScsiResult> {
+    const ended = this.#ledger.writeBegins(task.nexus.initiatorName)
+    try {
+      const outcome = await this.#router.run(task, requests)
+      return outcome.kind === 'failed' ? outcome.result : good()
+    } finally {
+      ended()
+    }
+  }
+}

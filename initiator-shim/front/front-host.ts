@@ -1,0 +1,54 @@
+/**
+ * The front portal's host: discovery lists the volumes, a login attaches an initiator to one. A
+ * login of an initiator that already has a session with that volume here, whatever its ISID, is
+ * answered only when each older session has shown that it lives, or was closed and its commands
+ * have ended: so nothing that a dead connection left behind comes after what the new one sends.
+ */
+import { shim } from '../../src/base/limits.ts'
+import { LoginStatus } from '../../src/iscsi/pdu/login-status.ts'
+import type {
+  DiscoveredTarget,
+  FrontSession,
+  LoginDecision,
+  LoginRequestFacts,
+  PortalHost,
+} from '../../src/portal/portal-host.ts'
+import type { Clock } from '../../src/ports/clock.ts'
+import type { FrontVolume } from '../device/front-volume.ts'
+
+export class FrontHost implements PortalHost {
+  readonly #clock: Clock
+  /** Volumes that initiators may see, in the order of their names. */
+  readonly #volumes: () => readonly FrontVolume[]
+
+  constructor(clock: Clock, volumes: () => readonly FrontVolume[]) {
+    this.#clock = clock
+    this.#volumes = volumes
+  }
+
+  discover(_initiatorName: string, portalAddress: string): readonly DiscoveredTarget[] {
+    return this.#volumes().map(({ state }) => ({
+      targetName: state.map.iqn,
+      portals: [portalAddress],
+    }))
+  }
+
+  async login(facts: LoginRequestFacts): Promise<LoginDecision> {
+    const wanted = facts.targetName.toLowerCase()
+    const volume = this.#volumes().find(({ state }) => state.map.iqn === wanted)
+    if (volume === undefined) return { kind: 'refuse', status: LoginStatus.NOT_FOUND }
+    const older = facts.sessions.filter(({ nexus }) => nexus.initiatorName === facts.initiatorName)
+    await Promise.all(older.map((session) => this.#aliveOrEnded(session)))
+    return { kind: 'accept', target: volume.target }
+  }
+
+  /** A session of the same initiator port is ended by the portal itself, after this. */
+  async #aliveOrEnded(session: FrontSession): Promise<void> {
+    const cancel = this.#clock.after(shim.olderSessionDeadlineMs, () =>
+      session.end('its initiator came back and it does not answer'),
+    )
+    const alive = await session.ping()
+    cancel()
+    if (!alive) await session.ended
+  }
+}
