@@ -1,22 +1,36 @@
 /** `palisade target`: a storage server, or with --standalone a plain target without a manager. */
 import { type Command, Option } from 'commander'
 import { StorageError } from '../base/errors.ts'
+import { applyConfigFile, collect } from './config-file.ts'
+import type { ManagedOptions } from './target-managed.ts'
 import type { StandaloneOptions } from './target-standalone.ts'
 
-type TargetOptions = StandaloneOptions & { readonly standalone?: boolean }
+type TargetOptions = StandaloneOptions & ManagedOptions & { readonly standalone?: boolean }
 
-const gather = (value: string, before: readonly string[]): string[] => [...before, value]
+/** Options that mean nothing to the other kind of target. */
+const standaloneOnly = ['lun', 'iqn'] as const
+const managedOnly = ['name', 'dir', 'manager', 'control', 'capacity'] as const
 
 export function addTargetCommand(program: Command): void {
   program
     .command('target')
     .description('serve blocks over iSCSI')
     .option('--standalone', 'export files as LUNs, with no manager')
-    .option('--portal <host:port>', 'listen here; may be given twice', gather, [])
+    .option('--name <name>', 'server: its name, the same for good')
+    .option('--dir <dir>', 'server: directory of its identity, records and pages')
+    .option('--manager <host:port>', 'server: where the manager serves its calls')
+    .option('--control <host:port>', 'server: serve the manager here; LISTEN=ADVERTISED')
+    .option('--capacity <size>', 'server: size of the page store; may grow')
+    .option(
+      '--portal <host:port>',
+      'listen here; may be given twice; server: LISTEN=ADVERTISED',
+      collect,
+      [],
+    )
     .option(
       '--lun <file[=size][,thin]>',
       'standalone: a LUN, from 0 in order; thin: a page store in a directory',
-      gather,
+      collect,
       [],
     )
     .option('--iqn <iqn>', 'standalone: target name')
@@ -26,9 +40,29 @@ export function addTargetCommand(program: Command): void {
         .choices(['silent', 'error', 'warn', 'info', 'debug'])
         .default('info'),
     )
-    .action(async (options: TargetOptions) => {
-      if (!options.standalone) throw new StorageError('invalid', 'give --standalone')
-      const { runStandalone } = await import('./target-standalone.ts')
-      await runStandalone(options)
+    .option('--config <file.toml>', 'read options from this file; flags win')
+    .action(async (_: unknown, command: Command) => {
+      await applyConfigFile(command)
+      const options = command.opts<TargetOptions>()
+      refuseForeign(options)
+      if (options.standalone) {
+        const { runStandalone } = await import('./target-standalone.ts')
+        await runStandalone(options)
+      } else {
+        const { runManaged } = await import('./target-managed.ts')
+        await runManaged(options)
+      }
     })
+}
+
+/** An option that would be passed over in silence is more likely a mistake than meant so. */
+function refuseForeign(options: TargetOptions): void {
+  const foreign = options.standalone ? managedOnly : standaloneOnly
+  const given = foreign.find((name) => {
+    const value = options[name]
+    return Array.isArray(value) ? value.length > 0 : value !== undefined
+  })
+  if (given === undefined) return
+  const why = options.standalone ? 'has no meaning with --standalone' : 'needs --standalone'
+  throw new StorageError('invalid', `--${given} ${why}`)
 }

@@ -134,7 +134,9 @@ export class HeldVolume {
     this.#confirmed = true
     this.#established = true
     this.#replace({ map, order, closed: undefined, confirmedGeneration: map.generation })
-    this.#saveSoon()
+    // A manager forgets a volume once its servers have freed it: then nobody is left to ask.
+    if (map.deleted) await this.#context.records.save(this.#record)
+    else this.#saveSoon()
     return this.incarnations()
   }
 
@@ -151,6 +153,23 @@ export class HeldVolume {
     }
     this.#replace({ ...this.#record, order, closed: undefined })
     this.#saveSoon()
+  }
+
+  /**
+   * The volume was deleted and its manager has forgotten it, because this server once said that it
+   * had freed it: a loss of power must have taken that back. What is served is never freed so.
+   */
+  async forget(): Promise<void> {
+    if (!this.needsAnswer) return
+    const { order } = this
+    const map = { ...this.map, deleted: true }
+    this.#switching = true
+    this.#replace(this.#record)
+    await this.begun.drained()
+    await this.#apply(order, map)
+    this.#mustBeNewest(order)
+    this.#replace({ ...this.#record, map })
+    await this.#context.records.save(this.#record)
   }
 
   /** Call when the store's incarnation or its replicas changed: what may be served is looked at anew. */

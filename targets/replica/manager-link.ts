@@ -161,12 +161,8 @@ export class ManagerLink {
     if (reply.activate !== undefined) await volumes.activate(reply.activate)
     else if (reply.reopen !== undefined) await volumes.reopen(reply.reopen)
     else if (reply.forgotten === true) {
-      // Pages are freed only by the map that says so. This may be the manager of another store.
-      log.error('the manager does not know this volume; its data are kept', {
-        volume: volume.map.name,
-        volumeId: volume.volumeId,
-      })
-      return false
+      log.warn('the volume was deleted', { volume: volume.map.name, volumeId: volume.volumeId })
+      await volume.forget()
     }
     return reply.reopen !== undefined
   }

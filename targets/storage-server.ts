@@ -1,0 +1,251 @@
+/**
+ * A storage server: an iSCSI target that owns a page store, holds replicas of segments, and does
+ * nothing for a request whose generation is not its own. This file only joins the parts: the state
+ * of volumes and the talk with the manager are targets/replica, the units targets/lun, the pages
+ * targets/store, iSCSI src/portal.
+ */
+import { StorageError } from '../src/base/errors.ts'
+import type { Order, ServerFacts } from '../src/control/messages/server.ts'
+import {
+  configurationClient,
+  type StorageServerHandlers,
+  serveStorageServer,
+} from '../src/control/services.ts'
+import { fencedLoginPolicy } from '../src/iscsi/login-policy.ts'
+import { Portal } from '../src/portal/portal.ts'
+import type { Clock } from '../src/ports/clock.ts'
+import type { KeyValue } from '../src/ports/key-value.ts'
+import type { Log } from '../src/ports/log.ts'
+import type { Network } from '../src/ports/network.ts'
+import type { RpcChannel, RpcListener, RpcNetwork } from '../src/ports/rpc.ts'
+import { VolumeTarget } from './lun/volume-target.ts'
+import type { HeldVolume } from './replica/held-volume.ts'
+import { HeldVolumes } from './replica/held-volumes.ts'
+import { LoginGate } from './replica/login-gate.ts'
+import { ManagerLink } from './replica/manager-link.ts'
+import { ServerStore } from './replica/server-store.ts'
+import { VolumeRecords } from './replica/volume-records.ts'
+import type { PageStoreOptions } from './store/page-store.ts'
+
+export interface StorageServerPorts {
+  readonly clock: Clock
+  readonly log: Log
+  readonly network: Network
+  readonly rpc: RpcNetwork
+  /** The server's own records; open before and closed after the server. */
+  readonly records: KeyValue
+  readonly store: Omit<PageStoreOptions, 'failed' | 'clock' | 'log'>
+}
+
+export interface PortalAddress {
+  readonly listen: string
+  /** What clients are told; without it the address that it listens on. */
+  readonly advertised?: string
+}
+
+export interface StorageServerOptions {
+  /** UUID, drawn once into the server's directory. */
+  readonly serverId: string
+  readonly name: string
+  /** One a data path. */
+  readonly portals: readonly PortalAddress[]
+  readonly control: PortalAddress
+  /** `HOST:PORT` of the manager's calls. */
+  readonly manager: string
+  readonly version: string
+  /** Drawn at every start. */
+  readonly processId: string
+}
+
+/** What a starting server acquires, in this order; released in the other. */
+interface Parts {
+  readonly store: ServerStore
+  readonly volumes: HeldVolumes
+  readonly portal: Portal
+  readonly channel: RpcChannel
+}
+
+export class StorageServer {
+  readonly #ports: StorageServerPorts
+  readonly #options: StorageServerOptions
+  readonly #targets = new Map<string, VolumeTarget>()
+  readonly #portals: string[] = []
+  #control = ''
+  #parts: Parts | undefined
+  #link: ManagerLink | undefined
+  #calls: RpcListener | undefined
+
+  private constructor(ports: StorageServerPorts, options: StorageServerOptions) {
+    this.#ports = ports
+    this.#options = options
+  }
+
+  /** Resolves when everything listens. Rejects with StorageError, and then holds nothing open. */
+  static async start(
+    ports: StorageServerPorts,
+    options: StorageServerOptions,
+  ): Promise<StorageServer> {
+    const server = new StorageServer(ports, options)
+    try {
+      await server.#start()
+    } catch (error) {
+      await server.stop(0)
+      throw error
+    }
+    return server
+  }
+
+  /** Where clients are told to come, one address a data path. */
+  get portals(): readonly string[] {
+    return this.#portals
+  }
+
+  /** Where it serves the manager's calls. */
+  get control(): string {
+    return this.#control
+  }
+
+  /** Ends sessions after `graceMs`, makes everything durable. */
+  async stop(graceMs: number): Promise<void> {
+    this.#link?.stop()
+    await this.#calls?.close()
+    if (this.#parts === undefined) return
+    const { portal, store, channel } = this.#parts
+    await portal.close(graceMs)
+    channel.close()
+    await store.close()
+  }
+
+  async #start(): Promise<void> {
+    const { clock, log, network, rpc } = this.#ports
+    const { manager, portals, control } = this.#options
+    const store = await ServerStore.open({ ...this.#ports.store, clock, log })
+    const volumes = await this.#load(store)
+    const host = new LoginGate({ targets: () => this.#targets.values(), portals: this.#portals })
+    const portal = new Portal({ network, clock, log, host, policy: fencedLoginPolicy })
+    const channel = rpc.channel(manager)
+    this.#parts = { store, volumes, portal, channel }
+    for (const volume of volumes.all()) this.#changed(volume)
+    for (const { listen, advertised } of portals) {
+      const address = await portal.listen(listen)
+      this.#portals.push(advertised ?? address)
+    }
+    this.#calls = await rpc.serve(control.listen, serveStorageServer(this.#handlers(volumes)))
+    this.#control = control.advertised ?? this.#calls.address
+    this.#startLink(this.#parts)
+  }
+
+  async #load(store: ServerStore): Promise<HeldVolumes> {
+    const { clock, log, records } = this.#ports
+    try {
+      return await HeldVolumes.load({
+        serverId: this.#options.serverId,
+        store,
+        records: new VolumeRecords(records),
+        clock,
+        log,
+        changed: (volume) => this.#changed(volume),
+      })
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  }
+
+  #startLink({ store, volumes, channel }: Parts): void {
+    const { clock, log } = this.#ports
+    const link = new ManagerLink({
+      configuration: configurationClient(channel),
+      serverId: this.#options.serverId,
+      volumes,
+      clock,
+      log,
+      describe: () => this.#describe(store, volumes),
+      sessions: (volumeId) => this.#targets.get(volumeId)?.sessions ?? 0,
+    })
+    this.#link = link
+    store.onChange(() => {
+      volumes.storeChanged()
+      link.registerSoon()
+    })
+    link.start()
+  }
+
+  #changed(volume: HeldVolume): void {
+    const { volumeId } = volume
+    if (!this.#targets.has(volumeId)) this.#targets.set(volumeId, this.#target(volume))
+    this.#link?.changed(volume)
+  }
+
+  #target(volume: HeldVolume): VolumeTarget {
+    return new VolumeTarget({
+      volume,
+      replica: (segmentId) => this.#parts?.store.replica(segmentId),
+      newerSeen: (seen) => this.#link?.newerSeen(seen),
+    })
+  }
+
+  #handlers(volumes: HeldVolumes): StorageServerHandlers {
+    const sessions = (volumeId: string) => this.#targets.get(volumeId)?.sessions ?? 0
+    return {
+      close: async (request) => {
+        mustHave(request.order)
+        const { generation, drainedMs } = await volumes.close(request)
+        // One replica a segment: there is no lease that could still run.
+        return { generation, leaseLeftMs: 0, drainedMs, sessions: sessions(request.volumeId) }
+      },
+      activate: async (request) => {
+        mustHave(request.order)
+        mustHave(request.map)
+        return { incarnations: await volumes.activate(request) }
+      },
+      reopen: async (request) => {
+        mustHave(request.order)
+        mustHave(request.closed)
+        await volumes.reopen(request)
+        return {}
+      },
+      describe: async () => {
+        const { store } = this.#parts ?? {}
+        if (store === undefined) throw new StorageError('conflict', 'the server is starting')
+        const counters = [...this.#targets].map(([volumeId, target]) =>
+          target.counters.describe(volumeId),
+        )
+        return { ...this.#describe(store, volumes), counters }
+      },
+    }
+  }
+
+  /** Throws while the store is not open: there is no incarnation to speak of. */
+  #describe(store: ServerStore, volumes: HeldVolumes) {
+    const held = volumes.all().filter(({ map }) => !map.deleted)
+    return {
+      server: this.#facts(store),
+      volumes: held.map((volume) =>
+        volume.describe(this.#targets.get(volume.volumeId)?.sessions ?? 0),
+      ),
+    }
+  }
+
+  #facts(store: ServerStore): ServerFacts {
+    const { serverId, name, processId, version } = this.#options
+    const { incarnation } = store
+    if (incarnation === undefined) throw new StorageError('io-error', 'the page store is down')
+    return {
+      serverId,
+      name,
+      portals: this.#portals,
+      control: this.#control,
+      capacityBytes: store.capacityBytes,
+      freeBytes: store.freeBytes,
+      processId,
+      version,
+      storeIncarnation: incarnation,
+    }
+  }
+}
+
+/** A field that the message leaves out is an absent property, whatever its type says. */
+function mustHave(field: Order | object | undefined): void {
+  if (field === undefined) throw new StorageError('invalid', 'the request is incomplete')
+}
