@@ -147,8 +147,8 @@ export const manager = {
   /** Newest reports of clients kept, one a client and portal. */
   reports: 1_000,
   firstPduDeadlineMs: 5_000,
-  firstPduBytes: 16 * KIB,
   relayDialMs: 2_000,
+  relayDialApartMs: 200,
   relayConnections: 1_000,
   /** Defaults of a volume. */
   holdMs: 60_000,

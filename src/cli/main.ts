@@ -15,6 +15,7 @@ type AddCommand = (program: Command) => void
 /** Loaded one by one, because the gRPC and LMDB packages cost more than most verbs do. */
 const verbs: Readonly<Record<string, () => Promise<AddCommand>>> = {
   up: async () => (await import('./up.ts')).addUpCommand,
+  manager: async () => (await import('./manager.ts')).addManagerCommand,
   target: async () => (await import('./target.ts')).addTargetCommand,
   volume: async () => (await import('./volume.ts')).addVolumeCommand,
   server: async () => (await import('./server.ts')).addServerCommand,

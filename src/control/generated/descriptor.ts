@@ -830,6 +830,11 @@ export const descriptor = {
               "type": "string",
               "id": 9,
               "protoName": "store_incarnation"
+            },
+            "listens": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 10
             }
           }
         },

@@ -60,6 +60,8 @@ export interface ServerFacts {
   readonly processId: string
   readonly version: string
   readonly storeIncarnation: string
+  /** Where it listens, if not where clients are told; the management path prefers these. */
+  readonly listens?: readonly string[] | undefined
 }
 
 export interface HeldVolume {

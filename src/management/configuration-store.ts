@@ -1,0 +1,222 @@
+/**
+ * The configuration store: the decision of every change. One transaction each, conditional on the
+ * term, durable before it is used (design: one counter, one term; the counter and the map change
+ * together). It owns the committed records and keeps them in memory; a failure or a lost term
+ * leaves memory and store in doubt, so nothing is committed after it and its owner must restart.
+ */
+import { assert } from '../base/assert.ts'
+import { StorageError, toError } from '../base/errors.ts'
+import type { Codec } from '../control/codec.ts'
+import { volumeMapCodec } from '../control/messages/map.ts'
+import {
+  type PendingFence,
+  pendingFenceCodec,
+  type ServerRecord,
+  serverRecordCodec,
+} from '../control/messages/server.ts'
+import type { KeyValue, Transaction } from '../ports/key-value.ts'
+import { asGeneration, type Generation } from '../volume/generation.ts'
+import type { VolumeMap } from '../volume/map.ts'
+import {
+  counterKey,
+  deletedFromKey,
+  deletedKey,
+  deletedPrefix,
+  fenceKey,
+  fencePrefix,
+  serverKey,
+  serverPrefix,
+  termKey,
+  volumeKey,
+  volumePrefix,
+} from './keys.ts'
+
+/** A map before its commit gives it a generation. */
+export type MapDraft = Omit<VolumeMap, 'generation'>
+
+export interface CommitExtras {
+  /** Settles the pending fence of the volume in the same transaction. */
+  readonly settlesFence?: boolean
+}
+
+export class ConfigurationStore {
+  readonly term: number
+  readonly #keyValue: KeyValue
+  #counter: Generation
+  #failure: Error | undefined
+  #tellFailure: (error: Error) => void = () => undefined
+  /** Resolves when nothing can be committed any more: the owner must start anew. */
+  readonly failed: Promise<Error> = new Promise((resolve) => {
+    this.#tellFailure = resolve
+  })
+  readonly #volumes = new Map<string, VolumeMap>()
+  readonly #deleted = new Set<string>()
+  readonly #servers = new Map<string, ServerRecord>()
+  readonly #fences = new Map<string, PendingFence>()
+
+  private constructor(keyValue: KeyValue, term: number, counter: Generation) {
+    this.#keyValue = keyValue
+    this.term = term
+    this.#counter = counter
+  }
+
+  /** Raises the term, then reads everything. The store owns `keyValue` from now on. */
+  static async open(keyValue: KeyValue): Promise<ConfigurationStore> {
+    const before = await keyValue.get(termKey)
+    const term = before === undefined ? 1 : parseNumber(termKey, before) + 1
+    const raised = await keyValue.transact({
+      require: [{ key: termKey, value: before }],
+      put: [{ key: termKey, value: encodeNumber(term) }],
+    })
+    if (!raised) throw new StorageError('in-use', 'another manager opened the store just now')
+    const counter = await keyValue.get(counterKey)
+    const generation = counter === undefined ? 0 : parseNumber(counterKey, counter)
+    const store = new ConfigurationStore(keyValue, term, asGeneration(generation))
+    await store.#read()
+    return store
+  }
+
+  get counter(): Generation {
+    return this.#counter
+  }
+
+  /** All maps, those of deleted volumes included until `forget`. */
+  get volumes(): Iterable<VolumeMap> {
+    return this.#volumes.values()
+  }
+
+  volume(volumeId: string): VolumeMap | undefined {
+    return this.#volumes.get(volumeId)
+  }
+
+  /** A volume that can be used by this name. */
+  volumeNamed(name: string): VolumeMap | undefined {
+    for (const map of this.#volumes.values()) if (map.name === name && !map.deleted) return map
+    return undefined
+  }
+
+  /** True for a volume that was deleted and that every server of it has freed. */
+  wasForgotten(volumeId: string): boolean {
+    return this.#deleted.has(volumeId)
+  }
+
+  get servers(): Iterable<ServerRecord> {
+    return this.#servers.values()
+  }
+
+  server(serverId: string): ServerRecord | undefined {
+    return this.#servers.get(serverId)
+  }
+
+  fence(volumeId: string): PendingFence | undefined {
+    return this.#fences.get(volumeId)
+  }
+
+  /** The decision: the map with the next generation, once it is durable. */
+  async commitMap(draft: MapDraft, extras: CommitExtras = {}): Promise<VolumeMap> {
+    const before = this.#counter
+    const map: VolumeMap = { ...draft, generation: asGeneration(before + 1) }
+    const { volumeId } = map
+    const remove = extras.settlesFence === true ? [fenceKey(volumeId)] : []
+    // Taken before the wait: the next commit of this turn builds on this one.
+    this.#counter = map.generation
+    await this.#transact({
+      require: [{ key: counterKey, value: before === 0 ? undefined : encodeNumber(before) }],
+      put: [
+        { key: counterKey, value: encodeNumber(map.generation) },
+        { key: volumeKey(volumeId), value: volumeMapCodec.encode(map) },
+      ],
+      remove,
+    })
+    this.#volumes.set(volumeId, map)
+    if (extras.settlesFence === true) this.#fences.delete(volumeId)
+    return map
+  }
+
+  /** Every server has freed the deleted volume: only its identity stays. */
+  async forget(volumeId: string): Promise<void> {
+    assert(this.#volumes.get(volumeId)?.deleted === true, 'only a deleted volume is forgotten')
+    await this.#transact({
+      put: [{ key: deletedKey(volumeId), value: Buffer.alloc(0) }],
+      remove: [volumeKey(volumeId)],
+    })
+    this.#volumes.delete(volumeId)
+    this.#deleted.add(volumeId)
+  }
+
+  async putServer(record: ServerRecord): Promise<void> {
+    const value = serverRecordCodec.encode(record)
+    await this.#transact({ put: [{ key: serverKey(record.serverId), value }] })
+    this.#servers.set(record.serverId, record)
+  }
+
+  async removeServer(serverId: string): Promise<void> {
+    await this.#transact({ remove: [serverKey(serverId)] })
+    this.#servers.delete(serverId)
+  }
+
+  async putFence(fence: PendingFence): Promise<void> {
+    const value = pendingFenceCodec.encode(fence)
+    await this.#transact({ put: [{ key: fenceKey(fence.volumeId), value }] })
+    this.#fences.set(fence.volumeId, fence)
+  }
+
+  async removeFence(volumeId: string): Promise<void> {
+    await this.#transact({ remove: [fenceKey(volumeId)] })
+    this.#fences.delete(volumeId)
+  }
+
+  close(): Promise<void> {
+    this.#failure ??= new StorageError('conflict', 'the configuration store is closed')
+    return this.#keyValue.close()
+  }
+
+  async #transact(transaction: Transaction): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure
+    const require = [
+      { key: termKey, value: encodeNumber(this.term) },
+      ...(transaction.require ?? []),
+    ]
+    try {
+      const applied = await this.#keyValue.transact({ ...transaction, require })
+      if (!applied) throw new StorageError('conflict', 'another manager has taken over the store')
+    } catch (error) {
+      this.#failure ??= toError(error)
+      this.#tellFailure(this.#failure)
+      throw this.#failure
+    }
+  }
+
+  async #read(): Promise<void> {
+    await this.#readAll(volumePrefix, volumeMapCodec, (map) => this.#volumes.set(map.volumeId, map))
+    await this.#readAll(serverPrefix, serverRecordCodec, (record) =>
+      this.#servers.set(record.serverId, record),
+    )
+    await this.#readAll(fencePrefix, pendingFenceCodec, (fence) =>
+      this.#fences.set(fence.volumeId, fence),
+    )
+    for (const { key } of await this.#keyValue.range(deletedPrefix)) {
+      this.#deleted.add(deletedFromKey(key))
+    }
+  }
+
+  async #readAll<T>(prefix: string, codec: Codec<T>, take: (record: T) => void): Promise<void> {
+    for (const { key, value } of await this.#keyValue.range(prefix)) {
+      try {
+        take(codec.decode(value))
+      } catch (error) {
+        throw new StorageError('not-a-store', `record ${key} is damaged`, error)
+      }
+    }
+  }
+}
+
+function encodeNumber(value: number): Buffer {
+  return Buffer.from(String(value), 'ascii')
+}
+
+function parseNumber(key: string, value: Buffer): number {
+  const number = Number(value.toString('ascii'))
+  if (Number.isSafeInteger(number) && number >= 0) return number
+  throw new StorageError('not-a-store', `${key} of the configuration store is damaged`)
+}

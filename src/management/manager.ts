@@ -1,0 +1,235 @@
+/**
+ * The manager: joins the configuration store, the servers, the volumes, the watching clients and
+ * the management path, and serves the calls of servers, front ends and the command line. It takes
+ * ports and knows no machine; the composition root is src/cli/manager.ts.
+ */
+
+import type { StatusReply } from '../control/messages/admin.ts'
+import type { AskRequest, GetMapReply, RegisterRequest } from '../control/messages/client.ts'
+import type { Order } from '../control/messages/server.ts'
+import {
+  type AdminHandlers,
+  type ConfigurationHandlers,
+  serveAdmin,
+  serveConfiguration,
+} from '../control/services.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { KeyValue } from '../ports/key-value.ts'
+import type { Log } from '../ports/log.ts'
+import type { Network } from '../ports/network.ts'
+import type { Random } from '../ports/random.ts'
+import type { RpcListener, RpcNetwork } from '../ports/rpc.ts'
+import type { VolumeMap } from '../volume/map.ts'
+import { ServerAdmin } from './admin-servers.ts'
+import { statusReply } from './admin-status.ts'
+import { VolumeAdmin } from './admin-volumes.ts'
+import { ClientReports } from './client-reports.ts'
+import { ConfigurationStore } from './configuration-store.ts'
+import { ManagementPath } from './management-path/management-path.ts'
+import { targetAddresses, targetNames } from './management-path/targets.ts'
+import { withPortals } from './map-edits.ts'
+import { MapWaiters } from './map-waiters.ts'
+import { ServerRegistry } from './server-registry.ts'
+import { ShutOutTimes } from './shut-out.ts'
+import { Volumes } from './volumes.ts'
+import { WatchHub } from './watch-hub.ts'
+
+export interface ManagerPorts {
+  readonly keyValue: KeyValue
+  readonly rpc: RpcNetwork
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+export interface ManagerOptions {
+  /** Where calls are served. */
+  readonly control: string
+  /** Where the management path listens. */
+  readonly portals: readonly string[]
+}
+
+export class Manager {
+  readonly #ports: ManagerPorts
+  readonly #store: ConfigurationStore
+  readonly #registry: ServerRegistry
+  readonly #volumes: Volumes
+  readonly #hub: WatchHub
+  readonly #waiters: MapWaiters
+  readonly #reports = new ClientReports()
+  readonly #shutOut = new ShutOutTimes()
+  readonly #path: ManagementPath
+  readonly #volumeAdmin: VolumeAdmin
+  readonly #serverAdmin: ServerAdmin
+  #orders = 0
+  #listener: RpcListener | undefined
+
+  private constructor(ports: ManagerPorts, store: ConfigurationStore) {
+    const { rpc, network, clock, random, log } = ports
+    this.#ports = ports
+    this.#store = store
+    this.#waiters = new MapWaiters(clock)
+    this.#registry = new ServerRegistry({
+      store,
+      rpc,
+      clock,
+      log,
+      heard: (facts, volumes) => this.#volumes.heard(facts, volumes),
+      changed: (serverId, what) => this.#volumes.changed(serverId, what),
+      portalsChanged: (serverId) => this.#volumes.republish(serverId),
+    })
+    const registry = this.#registry
+    this.#hub = new WatchHub({
+      clock,
+      maps: () => this.#volumeAdmin.maps,
+      managementPath: () => this.#path.addresses,
+    })
+    const handOut = (map: VolumeMap) => withPortals(map, (id) => registry.portalsOf(id))
+    this.#volumes = new Volumes({
+      store,
+      clock,
+      log,
+      nextOrder: () => this.#nextOrder(),
+      client: (serverId) => registry.client(serverId),
+      isDead: (serverId) => registry.isDead(serverId),
+      nameOf: (serverId) => registry.nameOf(serverId),
+      handOut,
+      committed: (map) => this.#waiters.committed(handOut(map)),
+      publish: (map) => this.#hub.publish(handOut(map)),
+      refresh: (serverId) => registry.refresh(serverId),
+      shutOut: this.#shutOut,
+    })
+    this.#volumeAdmin = new VolumeAdmin({ volumes: this.#volumes, registry, random, handOut })
+    this.#serverAdmin = new ServerAdmin(registry, this.#volumes)
+    this.#path = new ManagementPath({
+      network,
+      clock,
+      log,
+      targetNames: () => targetNames(this.#volumes),
+      addressesOf: (name) => targetAddresses(name, this.#volumes, registry),
+    })
+  }
+
+  /** Resolves when it serves; from then on `keyValue` is closed by `stop`. */
+  static async start(ports: ManagerPorts, options: ManagerOptions): Promise<Manager> {
+    const store = await ConfigurationStore.open(ports.keyValue)
+    const manager = new Manager(ports, store)
+    try {
+      for (const portal of options.portals) await manager.#path.listen(portal)
+      manager.#listener = await ports.rpc.serve(options.control, manager.#methods())
+    } catch (error) {
+      await manager.stop()
+      throw error
+    }
+    manager.#registry.start()
+    return manager
+  }
+
+  /** Where calls are served, with the real port. */
+  get control(): string {
+    return this.#listener?.address ?? ''
+  }
+
+  /** iSCSI portals of the management path. */
+  get portals(): readonly string[] {
+    return this.#path.addresses
+  }
+
+  /** Resolves when the store has failed or another manager took it over: start anew. */
+  get storeFailed(): Promise<Error> {
+    return this.#store.failed
+  }
+
+  async stop(): Promise<void> {
+    this.#hub.stop()
+    this.#waiters.stop()
+    this.#registry.stop()
+    await this.#path.close()
+    await this.#listener?.close()
+    await this.#store.close()
+  }
+
+  #nextOrder(): Order {
+    this.#orders += 1
+    return { term: this.#store.term, number: this.#orders }
+  }
+
+  #methods() {
+    return [...serveConfiguration(this.#configuration()), ...serveAdmin(this.#admin())]
+  }
+
+  #configuration(): ConfigurationHandlers {
+    return {
+      register: (request) => this.#register(request),
+      ask: async (request) => this.#ask(request),
+      getMap: ({ volume, newerThan }) => this.#getMap(volume, newerThan),
+      watch: (_request, sink) => this.#hub.watch(sink),
+      report: async (report) => {
+        this.#reports.take(report, this.#ports.clock.wallMs())
+        const server = this.#registry.nameOf(report.serverId)
+        this.#ports.log.info('reported', { ...report, server })
+        return {}
+      },
+    }
+  }
+
+  #admin(): AdminHandlers {
+    const volumes = this.#volumeAdmin
+    const servers = this.#serverAdmin
+    return {
+      createVolume: (request) => volumes.create(request),
+      listVolumes: async () => ({ maps: volumes.maps }),
+      showVolume: async ({ name }) => volumes.show(name),
+      growVolume: (request) => volumes.grow(request),
+      deleteVolume: async (request) => {
+        await volumes.delete(request)
+        return {}
+      },
+      fence: (request) => volumes.fence(request),
+      admit: (request) => volumes.admit(request),
+      addServer: async (request) => ({ server: await servers.add(request) }),
+      listServers: async () => ({ servers: servers.all }),
+      showServer: async ({ name }) => ({ server: servers.show(name) }),
+      removeServer: async ({ name }) => {
+        await servers.remove(name)
+        return {}
+      },
+      declareDead: async ({ name }) => ({ server: await servers.declareDead(name) }),
+      status: async () => this.#status(),
+    }
+  }
+
+  async #register({ server }: RegisterRequest) {
+    const adopted = await this.#registry.register(server)
+    return { adopted, term: this.#store.term }
+  }
+
+  #ask({ serverId, volume }: AskRequest) {
+    // Only adopted servers hold data of this manager's.
+    if (this.#store.server(serverId) === undefined) return { wait: true }
+    return this.#volumes.verdict(serverId, volume)
+  }
+
+  async #getMap(name: string, newerThan: number): Promise<GetMapReply> {
+    const { map } = this.#volumeAdmin.show(name)
+    if (map.generation > newerThan) return { map }
+    const newer = await this.#waiters.wait(map.volumeId, newerThan)
+    return newer === undefined ? {} : { map: newer }
+  }
+
+  #status(): StatusReply {
+    return statusReply({
+      store: this.#store,
+      volumes: this.#volumes,
+      volumeAdmin: this.#volumeAdmin,
+      servers: this.#serverAdmin.all,
+      nameOf: (serverId) => this.#registry.nameOf(serverId),
+      shutOut: this.#shutOut.summary,
+      watching: this.#hub.watching,
+      relayed: this.#path.relayed,
+      managementPath: this.#path.addresses,
+      reports: this.#reports.all,
+    })
+  }
+}
