@@ -116,8 +116,8 @@ class LmdbKeyValue implements KeyValue {
   }
 }
 
-/** Offset of the magic number and version in LMDB's first page, after the page header. */
-const magicOffsetBytes = 16
+/** The magic number of LMDB's first page stands after its page header (data format 2: 24 bytes). */
+const magicOffsetBytes = 24
 const lmdbMagic = 0xbeefc0de
 
 /** The native library dies on a file that is not its own; so this looks first. */

@@ -75,17 +75,34 @@ export async function runStandalone(options: StandaloneOptions): Promise<void> {
     const host = new StandaloneTarget(iqn, units)
     const network = new NodeNetwork(log)
     const portal = new Portal({ network, clock: nodeClock, log, host, policy: plainLoginPolicy })
-    const portals: string[] = []
-    for (const address of addresses) portals.push(await portal.listen(address))
-    sayReady(options.json === true, { iqn, portals, luns })
-    await untilStopped(async () => {
+    const stop = async (): Promise<void> => {
       await portal.close(logoutGraceMs)
       await close()
+    }
+    await serve(portal, addresses, (portals) => {
+      sayReady(options.json === true, { iqn, portals, luns })
     })
+    await untilStopped(stop)
   } catch (error) {
     await close()
     throw error
   }
+}
+
+/** Opens all portals or none. */
+async function serve(
+  portal: Portal,
+  addresses: readonly string[],
+  ready: (portals: readonly string[]) => void,
+): Promise<void> {
+  const portals: string[] = []
+  try {
+    for (const address of addresses) portals.push(await portal.listen(address))
+  } catch (error) {
+    await portal.close(0)
+    throw error
+  }
+  ready(portals)
 }
 
 /** `FILE[=SIZE][,thin]`. */

@@ -28,13 +28,12 @@ export class Portal {
   readonly #halfOpen = new Set<Connection>()
   readonly #writeBudget = new ByteBudget(limits.programWriteBytes)
   readonly #listeners: Listener[] = []
-  #cancelSweep: Cancel
+  #cancelSweep: Cancel | undefined
   #closing = false
 
   constructor(options: PortalOptions) {
     this.#options = options
     this.#policy = { ...options.policy, knowsSession: (tsih) => this.#registry.has(tsih) }
-    this.#cancelSweep = this.#nextSweep()
   }
 
   /** Sessions that have not ended, discovery sessions included. */
@@ -47,6 +46,7 @@ export class Portal {
     const { network } = this.#options
     const listener = await network.listen(address, (stream) => this.#accept(stream))
     this.#listeners.push(listener)
+    this.#cancelSweep ??= this.#nextSweep()
     return listener.address
   }
 
@@ -65,7 +65,7 @@ export class Portal {
     })
     await Promise.all(sessions.map(({ ended }) => ended))
     cancel()
-    this.#cancelSweep()
+    this.#cancelSweep?.()
   }
 
   #accept(stream: ByteStream): void {

@@ -24,7 +24,9 @@ export function sendAnswer(
   const { command, transfer } = task
   const expectedBytes = command.expectedDataTransferLength
   if (result.status !== Status.GOOD) {
-    const movedBytes = command.write ? (task.writeData?.dataBytes ?? 0) : 0
+    // What did not fit is told even so; otherwise how much of the data did not come, or go.
+    const beyond = transfer.direction === 'out' && transfer.bytes > expectedBytes
+    const movedBytes = beyond ? transfer.bytes : (task.writeData?.dataBytes ?? 0)
     sendStatus(sender, task, result.status, residualOf(expectedBytes, movedBytes), sense)
     return
   }
