@@ -105,8 +105,16 @@ function shutDown(server: Server, sinks: ReadonlySet<GrpcSink>): Promise<void> {
   })
 }
 
+/** What a handler threw, as a status that the caller's side turns back. */
 function refusal(error: unknown): { code: status; details: string } {
-  return { code: status.FAILED_PRECONDITION, details: toError(error).message }
+  const thrown = error instanceof StorageError ? error.code : undefined
+  const code =
+    thrown === 'invalid'
+      ? status.INVALID_ARGUMENT
+      : thrown === 'not-found'
+        ? status.NOT_FOUND
+        : status.FAILED_PRECONDITION
+  return { code, details: toError(error).message }
 }
 
 function unaryHandler(
@@ -237,6 +245,10 @@ class GrpcChannel implements RpcChannel {
         return new StorageError('unreachable', text, error)
       case status.DEADLINE_EXCEEDED:
         return new StorageError('deadline', text, error)
+      case status.INVALID_ARGUMENT:
+        return new StorageError('invalid', error.details, error)
+      case status.NOT_FOUND:
+        return new StorageError('not-found', error.details, error)
       default:
         return new StorageError('refused', error.details, error)
     }

@@ -409,7 +409,8 @@ export class ManagedVolume {
       if (!(error instanceof StorageError)) throw error
       const server = this.#context.nameOf(serverId)
       log.warn('not activated', { volume: map.name, server, error: error.message })
-      this.#lastRefusal = error.code === 'refused' ? `${server}: ${error.message}` : undefined
+      const reached = error.code !== 'unreachable' && error.code !== 'deadline'
+      this.#lastRefusal = reached ? `${server}: ${error.message}` : undefined
       return false
     }
   }

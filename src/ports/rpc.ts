@@ -1,7 +1,7 @@
 /**
  * Remote procedure calls between our own programs, as bytes; src/control gives them types.
- * gRPC in the real world. Failures reject with StorageError: `unreachable`, `deadline`, or
- * `refused`, whose message came from the handler.
+ * gRPC in the real world. Failures reject with StorageError: `unreachable`, `deadline`, or what
+ * the handler said: `invalid` and `not-found` as it threw them, everything else `refused`.
  */
 export interface RpcNetwork {
   /** Serves the methods on `address` (port 0: any free one). */

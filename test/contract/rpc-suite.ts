@@ -1,6 +1,6 @@
 /** What every RpcNetwork must do, whether real or simulated. */
 import type { Test } from 'tap'
-import { StorageError } from '../../src/base/errors.ts'
+import { StorageError, type StorageErrorCode } from '../../src/base/errors.ts'
 import type {
   RpcListener,
   RpcMethod,
@@ -58,7 +58,14 @@ async function failures(t: Test, network: RpcNetwork, address: string): Promise<
   const refuse: RpcMethod = {
     kind: 'unary',
     path: '/palisade.Test/Refuse',
-    handle: () => Promise.reject(new StorageError('invalid', 'size: 0 is not “1 to 9” – says ü')),
+    handle: () => Promise.reject(new StorageError('conflict', 'size: 0 is not “1 to 9” – says ü')),
+  }
+  const codes: RpcMethod = {
+    kind: 'unary',
+    path: '/palisade.Test/Code',
+    handle: (request) => {
+      throw new StorageError(request.toString() as StorageErrorCode, 'why')
+    },
   }
   const throws: RpcMethod = {
     kind: 'unary',
@@ -72,7 +79,7 @@ async function failures(t: Test, network: RpcNetwork, address: string): Promise<
     path: '/palisade.Test/Hang',
     handle: () => new Promise(() => undefined),
   }
-  const listener = await serving(t, network, address, [refuse, throws, hang])
+  const listener = await serving(t, network, address, [refuse, codes, throws, hang])
   const channel = network.channel(listener.address)
   t.teardown(() => channel.close())
   const nothing = Buffer.alloc(0)
@@ -81,6 +88,15 @@ async function failures(t: Test, network: RpcNetwork, address: string): Promise<
     code: 'refused',
     message: 'size: 0 is not “1 to 9” – says ü',
   })
+  for (const [thrown, seen] of [
+    ['invalid', 'invalid'],
+    ['not-found', 'not-found'],
+    ['unreachable', 'refused'],
+    ['deadline', 'refused'],
+    ['io-error', 'refused'],
+  ] as const) {
+    await t.rejects(channel.call(codes.path, Buffer.from(thrown), 5_000), { code: seen })
+  }
   await t.rejects(channel.call(throws.path, nothing, 5_000), {
     code: 'refused',
     message: 'at once',
