@@ -148,7 +148,7 @@ t.test('a login in one round', async (t) => {
 t.test('through the security stage, as libiscsi and Linux do', async (t) => {
   const opening: Exchange = [security, ...names, 'SessionType=Normal', 'AuthMethod=None']
   const answer = play({ ...plainLoginPolicy, targetAlias: 'disk' }, opening)
-  if (answer.kind !== 'respond') return t.fail('no response')
+  if (answer.kind !== 'respond') throw new Error('no response')
   t.match(fieldsOf(answer.reply), {
     transit: true,
     currentStage: 0,
@@ -301,7 +301,7 @@ t.test('text in pieces, both ways', async (t) => {
       t.equal(step.facts.statSn, 5 + i + 1)
       break
     }
-    if (step.kind === 'refuse') return t.fail(step.why)
+    if (step.kind === 'refuse') throw new Error(step.why)
     const fields = fieldsOf(step.reply)
     t.equal(fields.transit, false)
     t.equal(fields.continues, i >= requests.length - 1, `response ${i}`)
@@ -478,7 +478,7 @@ t.test('a hostile target ends the login and nothing else', async (t) => {
     'X-com.example.a=1',
     'TaskReporting=RFC3720',
   ])
-  if (asked.kind !== 'request') return t.fail('no request')
+  if (asked.kind !== 'request') throw new Error('no request')
   t.equal(asked.request.data.toString(), 'X-com.example.a=NotUnderstood\0TaskReporting=RFC3720\0')
   t.match(loginRequest.decode(asked.request.header), { transit: true, expStatSn: 8, cmdSn: 0x1000 })
   t.match(take({ statSn: 8 }, ['MaxConnections=1'], asked.state), { kind: 'fault', why: /twice/ })

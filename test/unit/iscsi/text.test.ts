@@ -107,7 +107,7 @@ t.test('text over several PDUs', async (t) => {
   const whole = text('InitiatorName=iqn.a', 'TargetName=iqn.b')
   for (let cut = 1; cut < whole.length; cut++) {
     const first = gatherText(noText, [whole.subarray(0, cut)], true)
-    if (isTextFault(first) || first.kind !== 'more') return t.fail(`cut at ${cut}`)
+    if (isTextFault(first) || first.kind !== 'more') throw new Error(`cut at ${cut}`)
     const second = gatherText(first.parts, [whole.subarray(cut)], false)
     if (isTextFault(second) || second.kind !== 'whole' || !second.text.equals(whole))
       t.fail(`${cut}`)
