@@ -160,16 +160,21 @@ export class PageStore {
     return this.#core.flush()
   }
 
-  /** Lets operations end, makes all durable and says so on the disk. Also ends a failed store. */
+  /**
+   * Lets operations end, makes all durable and says so on the disk. Rejects where the store has
+   * failed, also before; it is closed all the same.
+   */
   async close(): Promise<void> {
     this.#cancelTimer()
     await this.#core.close()
+    this.#core.stillStands()
   }
 
   /** After a failure: the disk as of its last good flush, under a new incarnation. */
   async reopen(): Promise<PageStore> {
     assert(this.#core.failure !== undefined, 'only a store that has failed is opened again')
-    await this.close()
+    this.#cancelTimer()
+    await this.#core.close()
     return PageStore.open(this.#options)
   }
 

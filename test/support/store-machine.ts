@@ -13,6 +13,7 @@ export const pageBlocks = pageBytes / 512
 export class StoreMachine {
   readonly backing = new MemoryBlockFiles()
   readonly clock = new ManualClock()
+  capacityPages = 16
   readonly random: () => number
   plan: FaultPlan
   files: LossyBlockFiles
@@ -39,7 +40,7 @@ export class StoreMachine {
       },
       log: quietLog,
       bootId: `boot-${this.#boot}`,
-      capacityBytes: 16 * pageBytes,
+      capacityBytes: this.capacityPages * pageBytes,
       ...more,
     }
   }

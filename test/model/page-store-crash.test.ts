@@ -1,0 +1,203 @@
+/**
+ * The page store stopped at every single operation of its disks, by loss of power and by the death
+ * of the process, and with every single sync failing. What is read afterwards is judged block by
+ * block.
+ */
+import t from 'tap'
+import { StorageError } from '../../src/base/errors.ts'
+import type { PageStore } from '../../targets/store/page-store.ts'
+import { BlockWitness } from '../support/block-witness.ts'
+import { seededRandom } from '../support/fault-plan.ts'
+import { pageBlocks, StoreMachine, stamped, stampsOf } from '../support/store-machine.ts'
+
+const diskBlocks = 6 * pageBlocks - 40
+const workers = 3
+/** Each worker has its own blocks in every page, so that pages are shared and blocks are not. */
+const shareBlocks = Math.floor(pageBlocks / workers)
+
+/** Every stamp is of one write only: a block of another owner, or of a former one, stands out. */
+class Workload {
+  readonly witness = new BlockWitness(diskBlocks)
+  readonly churned = new BlockWitness(4 * pageBlocks)
+  readonly #random: () => number
+  #stamp = 0
+
+  constructor(random: () => number) {
+    this.#random = random
+  }
+
+  async run(machine: StoreMachine): Promise<void> {
+    // Tight, so that pages change their owners.
+    machine.capacityPages = 11
+    const store = await machine.open()
+    await store.createReplica('disk', diskBlocks)
+    const jobs = Array.from({ length: workers }, (_, index) => this.#worker(store, index))
+    await Promise.all([...jobs, this.#churn(store), this.#clock(machine)])
+    await store.close()
+  }
+
+  async #worker(store: PageStore, index: number): Promise<void> {
+    const disk = store.replica('disk')!
+    for (let step = 0; step < 6; step++) {
+      const page = Math.floor(this.#random() * 5)
+      const lba = page * pageBlocks + index * shareBlocks + Math.floor(this.#random() * 20)
+      const blocks = 1 + Math.floor(this.#random() * 20)
+      await this.#write(this.witness, lba, blocks, (stamp) =>
+        disk.write(lba, [stamped(stamp, 1), stamped(stamp, blocks - 1)]),
+      )
+      if (this.#random() < 0.4) await this.#flush([this.witness, this.churned], disk)
+    }
+  }
+
+  /** Fills and frees pages of another replica, so that pages change their owner. */
+  async #churn(store: PageStore): Promise<void> {
+    const blocks = this.churned.blocks
+    await store.createReplica('churn', blocks)
+    const churn = store.replica('churn')!
+    for (let round = 0; round < 3; round++) {
+      await this.#write(this.churned, 0, blocks, (stamp) =>
+        churn.write(0, [stamped(stamp, blocks)]),
+      )
+      if (round === 1) await this.#flush([this.churned, this.witness], churn)
+      const unmapped = this.churned.writing(0, blocks - pageBlocks, 0)
+      await churn.unmap(0, blocks - pageBlocks)
+      unmapped()
+    }
+    await store.dropReplica('churn')
+  }
+
+  async #clock(machine: StoreMachine): Promise<void> {
+    for (let step = 0; step < 3; step++) await machine.clock.advance(5_000)
+  }
+
+  async #write(
+    witness: BlockWitness,
+    lba: number,
+    blocks: number,
+    write: (stamp: number) => Promise<void>,
+  ): Promise<void> {
+    const stamp = ++this.#stamp
+    const acknowledged = witness.writing(lba, blocks, stamp)
+    await write(stamp)
+    acknowledged()
+  }
+
+  /** A flush of one replica is a flush of the store. */
+  async #flush(witnesses: BlockWitness[], disk: { flush(): Promise<void> }): Promise<void> {
+    const acknowledgements = witnesses.map((witness) => witness.flushing())
+    await disk.flush()
+    for (const acknowledged of acknowledgements) acknowledged()
+  }
+}
+
+/** How many operations the whole workload takes, with nothing going wrong. */
+async function countOperations(seed: number): Promise<{ operations: number; flushes: number }> {
+  const machine = new StoreMachine(seededRandom(seed))
+  const workload = new Workload(seededRandom(seed))
+  await workload.run(machine)
+  return machine.plan
+}
+
+async function readAll(store: PageStore, id: string, witness: BlockWitness): Promise<number[]> {
+  const replica = store.replica(id)
+  return replica === undefined ? [] : stampsOf(await replica.read(0, witness.blocks))
+}
+
+/** Free pages must show nothing of their former owners to the next one. */
+async function reuseFaults(store: PageStore): Promise<string[]> {
+  const pages = store.freePages
+  if (pages === 0) return []
+  await store.createReplica('next', pages * pageBlocks)
+  const next = store.replica('next')!
+  for (let page = 0; page < pages; page++) {
+    await next.write(page * pageBlocks + 64, [stamped(0xffff_ffff, 1)])
+  }
+  const stamps = stampsOf(await next.read(0, pages * pageBlocks))
+  return stamps.flatMap((stamp, block) => {
+    const expected = block % pageBlocks === 64 ? 0xffff_ffff : 0
+    return stamp === expected ? [] : [`block ${block} of a new replica is ${stamp}`]
+  })
+}
+
+async function stopAt(
+  operation: number,
+  seed: number,
+  how: 'crash' | 'kill',
+): Promise<{ faults: string[]; keepsIncarnation: boolean; kept: boolean }> {
+  const machine = new StoreMachine(seededRandom(seed * 7919 + operation), { crashAt: operation })
+  const workload = new Workload(seededRandom(seed))
+  const ended = workload.run(machine)
+  await Promise.race([ended, machine.plan.crashed])
+  const state = await machine.metadata.get('state')
+  const before: { incarnation?: string; clean?: boolean } = JSON.parse(state?.toString() ?? '{}')
+  const created = (await machine.metadata.range('replica/')).length > 0
+  await machine[how]()
+  const store = await machine.open()
+  const faults: string[] = []
+  for (const [id, witness] of [
+    ['disk', workload.witness],
+    ['churn', workload.churned],
+  ] as const) {
+    const stamps = await readAll(store, id, witness)
+    faults.push(...(how === 'crash' ? witness.afterCrash(stamps) : witness.afterKill(stamps)))
+  }
+  faults.push(...(await reuseFaults(store)))
+  await store.close()
+  const kept = before.incarnation === store.incarnation
+  const mayKeep = how === 'kill' || before.clean === true
+  // While the store was being made it had nothing to lose, and no incarnation to keep.
+  return { faults, kept, keepsIncarnation: created ? mayKeep : kept }
+}
+
+for (const how of ['crash', 'kill'] as const) {
+  t.test(`${how} at every operation`, async (t) => {
+    for (const seed of [1, 2]) {
+      const { operations } = await countOperations(seed)
+      t.ok(operations > 60, `${operations} operations with seed ${seed}`)
+      const wrong: string[] = []
+      for (let operation = 1; operation < operations; operation++) {
+        const { faults, keepsIncarnation, kept } = await stopAt(operation, seed, how)
+        if (faults.length > 0) wrong.push(`operation ${operation}: ${faults.slice(0, 3)}`)
+        if (kept !== keepsIncarnation)
+          wrong.push(`operation ${operation}: incarnation kept: ${kept}`)
+      }
+      t.same(wrong, [], `seed ${seed}`)
+    }
+  })
+}
+
+t.test('every sync failing: never good again, durable state under a new incarnation', async (t) => {
+  const { flushes } = await countOperations(3)
+  // The first ones belong to the creation of the store, which is simply refused.
+  const creation = 3
+  for (let flush = creation + 1; flush <= flushes; flush++) {
+    const machine = new StoreMachine(seededRandom(flush), { failFlushAt: flush })
+    const workload = new Workload(seededRandom(3))
+    let failed: PageStore | undefined
+    const opened = machine.open.bind(machine)
+    machine.open = async (more) => {
+      failed = await opened(more)
+      return failed
+    }
+    const outcome = await workload.run(machine).then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+    if (failed?.failure === undefined) {
+      t.match(outcome, undefined, `flush ${flush}: nothing failed, nothing was told`)
+      continue
+    }
+    t.ok(outcome instanceof StorageError && outcome.code === 'io-error', `flush ${flush} is told`)
+    await t.rejects(failed.flush(), { code: 'io-error' }, 'the next flush is not answered GOOD')
+    await t.rejects(failed.replica('disk')!.flush(), { code: 'io-error' })
+    await t.rejects(failed.replica('disk')!.read(0, 1), { code: 'io-error' })
+    await t.rejects(failed.replica('disk')!.write(0, [stamped(1, 1)]), { code: 'io-error' })
+    const store = await failed.reopen()
+    t.not(store.incarnation, failed.incarnation)
+    const stamps = await readAll(store, 'disk', workload.witness)
+    t.same(workload.witness.afterCrash(stamps), [], `flush ${flush}: what was flushed is there`)
+    await store.flush()
+    t.same(await reuseFaults(store), [])
+    await store.close()
+  }
+})
