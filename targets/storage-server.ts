@@ -70,6 +70,7 @@ export class StorageServer {
   readonly #options: StorageServerOptions
   readonly #targets = new Map<string, VolumeTarget>()
   readonly #portals: string[] = []
+  readonly #listens: string[] = []
   #control = ''
   #parts: Parts | undefined
   #link: ManagerLink | undefined
@@ -129,6 +130,7 @@ export class StorageServer {
     for (const { listen, advertised } of portals) {
       const address = await portal.listen(listen)
       this.#portals.push(advertised ?? address)
+      this.#listens.push(address)
     }
     this.#calls = await rpc.serve(control.listen, serveStorageServer(this.#handlers(volumes)))
     this.#control = control.advertised ?? this.#calls.address
@@ -241,6 +243,7 @@ export class StorageServer {
       processId,
       version,
       storeIncarnation: incarnation,
+      listens: this.#listens,
     }
   }
 }
