@@ -136,8 +136,7 @@ export class MapWatch {
     this.#opening++
     this.#cancelTimer()
     this.#stream?.cancel()
-    if (this.#connected)
-      this.#options.log.warn('the watch ended', { cause })
+    if (this.#connected) this.#options.log.warn('the watch ended', { cause })
     this.#connected = false
     const delayMs = this.#retryMs
     this.#retryMs = Math.min(2 * delayMs, shim.watchRetryLongestMs)

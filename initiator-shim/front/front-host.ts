@@ -20,10 +20,13 @@ export class FrontHost implements PortalHost {
   readonly #clock: Clock
   /** Volumes that initiators may see, in the order of their names. */
   readonly #volumes: () => readonly FrontVolume[]
+  readonly #listed: Promise<void>
 
-  constructor(clock: Clock, volumes: () => readonly FrontVolume[]) {
+  /** `listed` resolves when the volumes are known: until then no login is answered. */
+  constructor(clock: Clock, volumes: () => readonly FrontVolume[], listed: Promise<void>) {
     this.#clock = clock
     this.#volumes = volumes
+    this.#listed = listed
   }
 
   discover(_initiatorName: string, portalAddress: string): readonly DiscoveredTarget[] {
@@ -34,6 +37,7 @@ export class FrontHost implements PortalHost {
   }
 
   async login(facts: LoginRequestFacts): Promise<LoginDecision> {
+    await this.#listed
     const wanted = facts.targetName.toLowerCase()
     const volume = this.#volumes().find(({ state }) => state.map.iqn === wanted)
     if (volume === undefined) return { kind: 'refuse', status: LoginStatus.NOT_FOUND }

@@ -17,6 +17,7 @@ const verbs: Readonly<Record<string, () => Promise<AddCommand>>> = {
   up: async () => (await import('./up.ts')).addUpCommand,
   manager: async () => (await import('./manager.ts')).addManagerCommand,
   target: async () => (await import('./target.ts')).addTargetCommand,
+  shim: async () => (await import('./shim.ts')).addShimCommand,
   volume: async () => (await import('./volume.ts')).addVolumeCommand,
   server: async () => (await import('./server.ts')).addServerCommand,
   status: async () => (await import('./status.ts')).addStatusCommand,

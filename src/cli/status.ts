@@ -11,18 +11,27 @@ import {
 } from './manager-connection.ts'
 import { printJson, printLines, table } from './output.ts'
 import { serverJson, serverTable } from './server.ts'
+import { printShimStatus } from './shim-status.ts'
 import { approximateSize } from './size.ts'
 
 interface StatusOptions extends ManagerOptions {
+  readonly shim?: string
   readonly json?: boolean
 }
 
 export function addStatusCommand(program: Command): void {
   const command = program.command('status').description('the state of the whole system')
-  withManagerOptions(command).option('--json', 'print JSON').action(printStatus)
+  withManagerOptions(command)
+    .option('--shim <HOST:PORT>', 'of this shim, at its status address, instead of the manager')
+    .option('--json', 'print JSON')
+    .action(printStatus)
 }
 
 async function printStatus(options: StatusOptions): Promise<void> {
+  if (options.shim !== undefined) {
+    await printShimStatus(options.shim, options.json === true)
+    return
+  }
   const status = await withManager(options, (admin) => admin.status({}, queryDeadlineMs))
   const problems = findProblems(status)
   if (options.json) printJson(statusJson(status, problems))

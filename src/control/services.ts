@@ -1,12 +1,14 @@
 /**
  * The services between our own programs: `StorageServer` is served by a storage server and dialled
  * by the manager; `Configuration` is served by the manager and dialled by servers and front ends;
- * `Admin` is served by the manager and dialled by the command line.
+ * `Admin` is served by the manager and dialled by the command line, which also dials `ShimStatus` of
+ * a front end.
  */
 import type { RpcChannel, RpcMethod } from '../ports/rpc.ts'
 import * as admin from './messages/admin.ts'
 import * as client from './messages/client.ts'
 import * as server from './messages/server.ts'
+import * as shim from './messages/shim.ts'
 import {
   type Client,
   clientOf,
@@ -56,12 +58,21 @@ const adminService = {
   },
 } as const
 
+const shimStatus = {
+  name: 'ShimStatus',
+  methods: {
+    show: unary(shim.shimStatusRequestCodec, shim.shimStatusReplyCodec),
+  },
+} as const
+
 export type StorageServerHandlers = Handlers<typeof storageServer.methods>
 export type StorageServerClient = Client<typeof storageServer.methods>
 export type ConfigurationHandlers = Handlers<typeof configuration.methods>
 export type ConfigurationClient = Client<typeof configuration.methods>
 export type AdminHandlers = Handlers<typeof adminService.methods>
 export type AdminClient = Client<typeof adminService.methods>
+export type ShimStatusHandlers = Handlers<typeof shimStatus.methods>
+export type ShimStatusClient = Client<typeof shimStatus.methods>
 
 export function serveStorageServer(handlers: StorageServerHandlers): RpcMethod[] {
   return serveMethods(storageServer, handlers)
@@ -82,4 +93,11 @@ export function serveAdmin(handlers: AdminHandlers): RpcMethod[] {
 }
 export function adminClient(channel: RpcChannel): AdminClient {
   return clientOf(adminService, channel)
+}
+
+export function serveShimStatus(handlers: ShimStatusHandlers): RpcMethod[] {
+  return serveMethods(shimStatus, handlers)
+}
+export function shimStatusClient(channel: RpcChannel): ShimStatusClient {
+  return clientOf(shimStatus, channel)
 }

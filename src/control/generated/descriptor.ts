@@ -1126,6 +1126,175 @@ export const descriptor = {
               "protoName": "since_wall_ms"
             }
           }
+        },
+        "ShimStatusRequest": {
+          "fields": {}
+        },
+        "ShimStatusReply": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "managerConnected": {
+              "type": "bool",
+              "id": 2,
+              "protoName": "manager_connected"
+            },
+            "managementPath": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3,
+              "protoName": "management_path"
+            },
+            "volumes": {
+              "rule": "repeated",
+              "type": "FrontVolumeStatus",
+              "id": 4
+            }
+          }
+        },
+        "FrontVolumeStatus": {
+          "fields": {
+            "volumeId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "volume_id"
+            },
+            "name": {
+              "type": "string",
+              "id": 2
+            },
+            "generation": {
+              "type": "uint64",
+              "id": 3
+            },
+            "sessions": {
+              "type": "uint32",
+              "id": 4
+            },
+            "fenced": {
+              "type": "bool",
+              "id": 5
+            },
+            "live": {
+              "type": "uint32",
+              "id": 6
+            },
+            "held": {
+              "type": "uint32",
+              "id": 7
+            },
+            "commands": {
+              "type": "uint64",
+              "id": 8
+            },
+            "heldTotal": {
+              "type": "uint64",
+              "id": 9,
+              "protoName": "held_total"
+            },
+            "longestStallMs": {
+              "type": "double",
+              "id": 10,
+              "protoName": "longest_stall_ms"
+            },
+            "resent": {
+              "type": "uint64",
+              "id": 11
+            },
+            "repeats": {
+              "rule": "repeated",
+              "type": "ReasonCount",
+              "id": 12
+            },
+            "busy": {
+              "type": "uint64",
+              "id": 13
+            },
+            "conflicts": {
+              "type": "uint64",
+              "id": 14
+            },
+            "dropped": {
+              "type": "uint64",
+              "id": 15
+            },
+            "alarms": {
+              "type": "uint64",
+              "id": 16
+            },
+            "paths": {
+              "rule": "repeated",
+              "type": "PathStatus",
+              "id": 17
+            }
+          }
+        },
+        "ReasonCount": {
+          "fields": {
+            "reason": {
+              "type": "string",
+              "id": 1
+            },
+            "count": {
+              "type": "uint64",
+              "id": 2
+            }
+          }
+        },
+        "PathStatus": {
+          "fields": {
+            "serverId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "server_id"
+            },
+            "server": {
+              "type": "string",
+              "id": 2
+            },
+            "route": {
+              "type": "string",
+              "id": 3
+            },
+            "portal": {
+              "type": "string",
+              "id": 4
+            },
+            "direct": {
+              "type": "RouteCounters",
+              "id": 5
+            },
+            "management": {
+              "type": "RouteCounters",
+              "id": 6
+            },
+            "breaks": {
+              "type": "uint64",
+              "id": 7
+            },
+            "returns": {
+              "type": "uint64",
+              "id": 8
+            }
+          }
+        },
+        "RouteCounters": {
+          "fields": {
+            "commands": {
+              "type": "uint64",
+              "id": 1
+            },
+            "bytes": {
+              "type": "uint64",
+              "id": 2
+            },
+            "logins": {
+              "type": "uint64",
+              "id": 3
+            }
+          }
         }
       }
     }

@@ -1,0 +1,166 @@
+/**
+ * The shim: on the client's host, an iSCSI target towards stock initiators and an iSCSI initiator
+ * towards the storage servers. This class puts its parts together and owns their life; it takes
+ * the outside world as ports. Design sections 2, 3 and 8.
+ */
+import { background } from '../src/base/background.ts'
+import { shim as limits } from '../src/base/limits.ts'
+import { configurationClient, serveShimStatus } from '../src/control/services.ts'
+import { plainLoginPolicy } from '../src/iscsi/login-policy.ts'
+import { Portal } from '../src/portal/portal.ts'
+import type { Clock } from '../src/ports/clock.ts'
+import type { Log } from '../src/ports/log.ts'
+import type { Network } from '../src/ports/network.ts'
+import type { RpcChannel, RpcListener, RpcNetwork } from '../src/ports/rpc.ts'
+import type { VolumeMap } from '../src/volume/map.ts'
+import { FrontVolume } from './device/front-volume.ts'
+import { FrontHost } from './front/front-host.ts'
+import { Liveness } from './front/liveness.ts'
+import { MapWatch } from './map-watch.ts'
+import { LoginNumbers } from './paths/login-numbers.ts'
+import type { PathPorts, PathReport } from './paths/server-path.ts'
+import { shimStatus } from './shim-status.ts'
+
+export interface ShimPorts {
+  readonly network: Network
+  readonly rpc: RpcNetwork
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export interface ShimOptions {
+  /** InitiatorName of this client, its identity for admission. */
+  readonly client: string
+  /** Control address of the manager. */
+  readonly manager: string
+  /** Names of the volumes to offer; all that this client may see where it is empty. */
+  readonly volumes: readonly string[]
+  /** How long commands are held before NOT READY; absent: what the volume's map says. */
+  readonly holdMs?: number
+}
+
+/** The same in every shim: random format (RFC 7143 11.12.5), "PALSHI". One kind of program, one ISID. */
+const isid = Buffer.from([0x80, 0x50, 0x41, 0x4c, 0x00, 0x01])
+
+export class Shim {
+  readonly #ports: ShimPorts
+  readonly #options: ShimOptions
+  readonly #channel: RpcChannel
+  readonly #watch: MapWatch
+  readonly #portal: Portal
+  readonly #liveness: Liveness
+  readonly #pathPorts: PathPorts
+  /** By volumeId. */
+  readonly #volumes = new Map<string, FrontVolume>()
+  #managementPath: readonly string[] = []
+  #status: RpcListener | undefined
+
+  constructor(ports: ShimPorts, options: ShimOptions) {
+    const { network, rpc, clock, log } = ports
+    this.#ports = ports
+    this.#options = options
+    this.#channel = rpc.channel(options.manager)
+    this.#liveness = new Liveness(clock)
+    const configuration = configurationClient(this.#channel)
+    this.#pathPorts = {
+      network,
+      clock,
+      log,
+      initiatorName: options.client,
+      isid,
+      numbers: new LoginNumbers(clock),
+      managementPortals: () => this.#managementPath,
+      report: (report) => this.#report(report),
+    }
+    this.#watch = new MapWatch({
+      client: options.client,
+      configuration,
+      clock,
+      log,
+      map: (map) => this.#take(map),
+      gone: (volumeId) => this.#gone(volumeId),
+      managementPath: (portals) => {
+        this.#managementPath = portals
+      },
+    })
+    const host = new FrontHost(clock, () => this.#offered(), this.#watch.listed)
+    this.#portal = new Portal({ network, clock, log, host, policy: plainLoginPolicy })
+  }
+
+  /** Resolves when the volumes are known; initiators may be let in then. */
+  start(): Promise<void> {
+    this.#watch.start()
+    return this.#watch.listed
+  }
+
+  /** Opens a front portal; resolves with its address, with the real port. */
+  listen(address: string): Promise<string> {
+    return this.#portal.listen(address)
+  }
+
+  /** Serves the status; resolves with its address. */
+  async listenStatus(address: string): Promise<string> {
+    const handlers = { show: () => Promise.resolve(shimStatus(this.#facts())) }
+    this.#status = await this.#ports.rpc.serve(address, serveShimStatus(handlers))
+    return this.#status.address
+  }
+
+  /** Ends the sessions of initiators, then those with the servers. Resolves when all have ended. */
+  async stop(graceMs: number): Promise<void> {
+    await this.#portal.close(graceMs)
+    this.#watch.stop()
+    for (const volume of this.#volumes.values()) volume.close()
+    await this.#status?.close()
+    this.#channel.close()
+  }
+
+  #facts() {
+    return {
+      client: this.#options.client,
+      managerConnected: this.#watch.connected,
+      managementPath: this.#managementPath,
+      volumes: this.#offered(),
+    }
+  }
+
+  #offered(): FrontVolume[] {
+    return [...this.#volumes.values()]
+      .filter(({ state }) => !state.gone)
+      .sort((left, right) => (left.state.map.name < right.state.map.name ? -1 : 1))
+  }
+
+  #take(map: VolumeMap): void {
+    const { volumes, client, holdMs } = this.#options
+    if (volumes.length > 0 && !volumes.includes(map.name)) return
+    const known = this.#volumes.get(map.volumeId)
+    if (known !== undefined) {
+      known.take(map)
+      return
+    }
+    if (map.deleted) return
+    const volume = new FrontVolume({
+      client,
+      map,
+      ports: this.#pathPorts,
+      liveness: this.#liveness,
+      holdMs: (current) => holdMs ?? (current.holdMs || limits.holdMs),
+      refresh: ({ name }, newerThan) => this.#watch.refresh(name, newerThan),
+    })
+    this.#volumes.set(map.volumeId, volume)
+  }
+
+  /** It stays only for the sessions that still ask for it. */
+  #gone(volumeId: string): void {
+    const volume = this.#volumes.get(volumeId)
+    volume?.leave()
+    if (volume?.sessions === 0) this.#volumes.delete(volumeId)
+  }
+
+  #report(report: PathReport): void {
+    const { client } = this.#options
+    const configuration = configurationClient(this.#channel)
+    background(configuration.report({ client, ...report }, limits.reportDeadlineMs), (error) =>
+      this.#ports.log.info('a report did not reach the manager', { error: error.message }),
+    )
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * `palisade shim`: the composition root of the shim. It takes the directory, which holds nothing
+ * but the client's identity, and serves when the manager has listed the volumes.
+ */
+import { type Command, Option } from 'commander'
+import { Shim } from '../../initiator-shim/shim.ts'
+import { GrpcRpc } from '../adapters/grpc-rpc.ts'
+import { lockDirectory } from '../adapters/instance-lock.ts'
+import { nodeClock } from '../adapters/node-clock.ts'
+import { NodeNetwork } from '../adapters/node-network.ts'
+import { pinoLog } from '../adapters/pino-log.ts'
+import { StorageError } from '../base/errors.ts'
+import { isName, namePatternText } from '../volume/names.ts'
+import { parseAddressOption } from './address-option.ts'
+import { clientIdentity } from './client-identity.ts'
+import { applyConfigFile, collect, parseSeconds, requireOption } from './config-file.ts'
+import { printJson, printLines } from './output.ts'
+import { untilStopped } from './until-stopped.ts'
+
+interface ShimCommandOptions {
+  readonly dir?: string
+  readonly manager?: string
+  readonly portal: readonly string[]
+  readonly volume: readonly string[]
+  readonly hold?: string
+  readonly status: string
+  readonly json?: boolean
+  readonly logLevel: string
+}
+
+interface Settings {
+  readonly directory: string
+  readonly manager: string
+  readonly portals: readonly string[]
+  readonly volumes: readonly string[]
+  readonly holdMs: number | undefined
+  readonly status: string
+  readonly logLevel: string
+}
+
+interface Running {
+  readonly client: string
+  readonly iscsi: readonly string[]
+  readonly grpc: string
+}
+
+const directoryFormat = { program: 'shim', version: 1 } as const
+const logoutGraceMs = 1_000
+
+export function addShimCommand(program: Command): void {
+  program
+    .command('shim')
+    .description('let stock initiators of this host attach volumes')
+    .option('--dir <dir>', 'directory of the client identity')
+    .option('--manager <host:port>', 'control address of the manager (or PALISADE_MANAGER)')
+    .option(
+      '--portal <host:port>',
+      'serve initiators here; may be given several times',
+      collect,
+      [],
+    )
+    .option('--volume <name>', 'offer this volume only; may be given several times', collect, [])
+    .option('--hold <secs>', 'hold commands that no server takes for so long, then NOT READY')
+    .option('--status <host:port>', 'serve the status here', '127.0.0.1:0')
+    .option('--json', 'print one JSON line when ready')
+    .addOption(
+      new Option('--log-level <level>', 'what goes to standard error')
+        .choices(['silent', 'error', 'warn', 'info', 'debug'])
+        .default('info'),
+    )
+    .option('--config <file.toml>', 'read options from this file; flags win')
+    .action(async (_: unknown, command: Command) => {
+      await applyConfigFile(command)
+      const options = command.opts<ShimCommandOptions>()
+      await runShim(readSettings(options), options.json === true)
+    })
+}
+
+function readSettings(options: ShimCommandOptions): Settings {
+  const manager = requireOption(options.manager ?? process.env.PALISADE_MANAGER, '--manager')
+  const portals = requireOption(options.portal, '--portal HOST:PORT')
+  const misnamed = options.volume.find((name) => !isName(name))
+  if (misnamed !== undefined) {
+    throw new StorageError('invalid', `--volume: "${misnamed}" is not a name: ${namePatternText}`)
+  }
+  return {
+    directory: requireOption(options.dir, '--dir DIR'),
+    manager: parseAddressOption(manager, '--manager'),
+    portals: portals.map((text) => parseAddressOption(text, '--portal')),
+    volumes: options.volume,
+    holdMs: options.hold === undefined ? undefined : parseSeconds(options.hold, '--hold'),
+    status: parseAddressOption(options.status, '--status'),
+    logLevel: options.logLevel,
+  }
+}
+
+async function runShim(settings: Settings, json: boolean): Promise<void> {
+  const lock = await lockDirectory(settings.directory, directoryFormat)
+  try {
+    const client = await clientIdentity(settings.directory)
+    const log = pinoLog({ level: settings.logLevel, fields: { program: 'shim' } })
+    const { manager, volumes, holdMs } = settings
+    const shim = new Shim(
+      { network: new NodeNetwork(log), rpc: new GrpcRpc(), clock: nodeClock, log },
+      { client, manager, volumes, ...(holdMs !== undefined && { holdMs }) },
+    )
+    sayReady(await serve(shim, settings, client), json)
+    await untilStopped(async () => {
+      await shim.stop(logoutGraceMs)
+      await lock.release()
+    })
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+}
+
+/** Ports are taken first, so that one in use is found out before anything else is waited for. */
+async function serve(shim: Shim, settings: Settings, client: string): Promise<Running> {
+  const grpc = await shim.listenStatus(settings.status)
+  const iscsi: string[] = []
+  try {
+    for (const portal of settings.portals) iscsi.push(await shim.listen(portal))
+    await shim.start()
+  } catch (error) {
+    await shim.stop(0)
+    throw error
+  }
+  return { client, iscsi, grpc }
+}
+
+function sayReady({ client, iscsi, grpc }: Running, json: boolean): void {
+  if (json) {
+    const portals = [
+      ...iscsi.map((address) => ({ kind: 'iscsi', address })),
+      { kind: 'grpc', address: grpc },
+    ]
+    printJson({ ready: true, role: 'shim', name: 'shim', pid: process.pid, client, portals })
+    return
+  }
+  printLines([`shim ready on ${iscsi.join(', ')}`, `  client ${client}`, `  status ${grpc}`])
+}

@@ -1,0 +1,52 @@
+/** What a front end says of itself (proto/shim.proto). */
+import { codec } from '../codec.ts'
+
+export type ShimStatusRequest = Record<string, never>
+export interface ShimStatusReply {
+  readonly client: string
+  readonly managerConnected: boolean
+  readonly managementPath: readonly string[]
+  readonly volumes: readonly FrontVolumeStatus[]
+}
+
+/** Counters run since the start of the process. */
+export interface FrontVolumeStatus {
+  readonly volumeId: string
+  readonly name: string
+  readonly generation: number
+  readonly sessions: number
+  readonly fenced: boolean
+  readonly live: number
+  readonly held: number
+  readonly commands: number
+  readonly heldTotal: number
+  readonly longestStallMs: number
+  readonly resent: number
+  readonly repeats: readonly { readonly reason: string; readonly count: number }[]
+  readonly busy: number
+  readonly conflicts: number
+  readonly dropped: number
+  readonly alarms: number
+  readonly paths: readonly PathStatus[]
+}
+
+export interface PathStatus {
+  readonly serverId: string
+  readonly server: string
+  /** `direct`, `management` or `none`. */
+  readonly route: string
+  readonly portal: string
+  readonly direct: RouteCounters
+  readonly management: RouteCounters
+  readonly breaks: number
+  readonly returns: number
+}
+
+export interface RouteCounters {
+  readonly commands: number
+  readonly bytes: number
+  readonly logins: number
+}
+
+export const shimStatusRequestCodec = codec<ShimStatusRequest>('ShimStatusRequest')
+export const shimStatusReplyCodec = codec<ShimStatusReply>('ShimStatusReply')
