@@ -5,12 +5,6 @@
  */
 import { assert } from '../base/assert.ts'
 
-/** Types that RFC 7143 11.2.2.1 assigns. */
-export const AhsType = {
-  EXTENDED_CDB: 1,
-  BIDIRECTIONAL_READ_LENGTH: 2,
-} as const
-
 export interface AhsSegment {
   /** 0 to 63; the two high bits of the byte are reserved and ignored. */
   readonly type: number

@@ -7,6 +7,7 @@ import t from 'tap'
 import { encodeFrame } from '../../src/iscsi/encode-frame.ts'
 import { Framer } from '../../src/iscsi/framer.ts'
 import { asyncMessage } from '../../src/iscsi/pdu/async-message.ts'
+import { basicHeader } from '../../src/iscsi/pdu/basic-header.ts'
 import { dataIn } from '../../src/iscsi/pdu/data-in.ts'
 import { dataOut } from '../../src/iscsi/pdu/data-out.ts'
 import { describeHeader, pdus } from '../../src/iscsi/pdu/directory.ts'
@@ -422,5 +423,10 @@ t.test('through the framer, split at every byte', async (t) => {
       digests: { header: true, data: true },
     })
     t.strictSame(Buffer.concat(out), bytes, `${name}: encodeFrame`)
+    t.strictSame(
+      basicHeader.decode(bytes),
+      { immediate: true, opcode, totalAhsLengthBytes: 12, dataSegmentLength: data.length },
+      `${name}: the header as RFC 7143 11.2.1 draws it`,
+    )
   }
 })

@@ -1,13 +1,4 @@
-import {
-  bytes,
-  constant,
-  reserved,
-  reservedBits,
-  u8,
-  u16,
-  u32,
-  type Value,
-} from '../../wire/layout.ts'
+import { bytes, constant, reserved, reservedBits, u8, u16, u32 } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { alwaysFinal, pdu } from './pdu.ts'
 
@@ -27,7 +18,6 @@ export const asyncMessage = pdu('Asynchronous Message', Opcode.ASYNC_MESSAGE, '1
   constants: [alwaysFinal, ...[16, 17, 18, 19].map((byte) => constant(byte, 7, 0, 0xff))],
   reserved: [reservedBits(1, 6, 0), reserved(2, 2), reserved(20, 4), reserved(44, 4)],
 })
-export type AsyncMessage = Value<typeof asyncMessage>
 
 /** RFC 7143 11.9.1. */
 export const AsyncEvent = {

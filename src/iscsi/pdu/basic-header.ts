@@ -1,6 +1,7 @@
 /**
- * What every Basic Header Segment has in common: opcode, I bit and lengths. RFC 7143 11.2.1. Only
- * the framer and `encodeFrame` use it; the layouts of the PDUs leave these bits to them.
+ * What every Basic Header Segment has in common: opcode, I bit and lengths. RFC 7143 11.2.1. The
+ * layouts of the PDUs leave these bits alone. The framer and `encodeFrame` handle them by hand,
+ * because a header may lie in pieces there; the golden tests hold both against this table.
  */
 import { bit, bits, layout, reserved, reservedBits, u24, words4 } from '../../wire/layout.ts'
 

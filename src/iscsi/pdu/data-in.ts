@@ -1,4 +1,4 @@
-import { bit, bytes, reserved, reservedBits, u8, u32, type Value } from '../../wire/layout.ts'
+import { bit, bytes, reserved, reservedBits, u8, u32 } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { pdu } from './pdu.ts'
 
@@ -23,4 +23,3 @@ export const dataIn = pdu('SCSI Data-In', Opcode.DATA_IN, '11.7', {
   },
   reserved: [reservedBits(1, 5, 3), reserved(2)],
 })
-export type DataIn = Value<typeof dataIn>

@@ -1,4 +1,4 @@
-import { reserved, reservedBits, u8, u16, u32, type Value } from '../../wire/layout.ts'
+import { reserved, reservedBits, u8, u16, u32 } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { alwaysFinal, pdu } from './pdu.ts'
 
@@ -23,7 +23,6 @@ export const logoutResponse = pdu('Logout Response', Opcode.LOGOUT_RESPONSE, '11
     reserved(44, 4),
   ],
 })
-export type LogoutResponse = Value<typeof logoutResponse>
 
 /** RFC 7143 11.15.1. */
 export const LogoutOutcome = {

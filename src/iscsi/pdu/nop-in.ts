@@ -1,4 +1,4 @@
-import { bytes, reserved, reservedBits, u32, type Value } from '../../wire/layout.ts'
+import { bytes, reserved, reservedBits, u32 } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { alwaysFinal, pdu } from './pdu.ts'
 
@@ -15,4 +15,3 @@ export const nopIn = pdu('NOP-In', Opcode.NOP_IN, '11.19', {
   constants: [alwaysFinal],
   reserved: [reservedBits(1, 6, 0), reserved(2, 2), reserved(36, 12)],
 })
-export type NopIn = Value<typeof nopIn>

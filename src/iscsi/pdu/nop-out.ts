@@ -1,4 +1,4 @@
-import { bytes, reserved, reservedBits, u32, type Value } from '../../wire/layout.ts'
+import { bytes, reserved, reservedBits, u32 } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { alwaysFinal, pdu } from './pdu.ts'
 
@@ -14,4 +14,3 @@ export const nopOut = pdu('NOP-Out', Opcode.NOP_OUT, '11.18', {
   constants: [alwaysFinal],
   reserved: [reservedBits(1, 6, 0), reserved(2, 2), reserved(32, 16)],
 })
-export type NopOut = Value<typeof nopOut>

@@ -1,4 +1,4 @@
-import { constant, reserved, reservedBits, u8, u32, type Value } from '../../wire/layout.ts'
+import { constant, reserved, reservedBits, u8, u32 } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { alwaysFinal, pdu } from './pdu.ts'
 
@@ -14,7 +14,6 @@ export const reject = pdu('Reject', Opcode.REJECT, '11.17', {
   constants: [alwaysFinal, ...[16, 17, 18, 19].map((byte) => constant(byte, 7, 0, 0xff))],
   reserved: [reservedBits(1, 6, 0), reserved(3), reserved(8, 8), reserved(20, 4), reserved(40, 8)],
 })
-export type Reject = Value<typeof reject>
 
 /** RFC 7143 11.17.1. */
 export const RejectReason = {

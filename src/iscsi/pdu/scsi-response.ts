@@ -1,4 +1,4 @@
-import { bit, reserved, reservedBits, u8, u32, type Value } from '../../wire/layout.ts'
+import { bit, reserved, reservedBits, u8, u32 } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { alwaysFinal, pdu } from './pdu.ts'
 
@@ -23,4 +23,3 @@ export const scsiResponse = pdu('SCSI Response', Opcode.SCSI_RESPONSE, '11.4', {
   constants: [alwaysFinal],
   reserved: [reservedBits(1, 6, 5), reservedBits(1, 0, 0), reserved(8, 8)],
 })
-export type ScsiResponse = Value<typeof scsiResponse>

@@ -1,4 +1,4 @@
-import { bits, bytes, reserved, reservedBits, u32, type Value } from '../../wire/layout.ts'
+import { bits, bytes, reserved, reservedBits, u32 } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { alwaysFinal, pdu } from './pdu.ts'
 
@@ -19,4 +19,3 @@ export const snackRequest = pdu('SNACK Request', Opcode.SNACK_REQUEST, '11.16', 
   constants: [alwaysFinal],
   reserved: [reservedBits(1, 6, 4), reserved(2, 2), reserved(24, 4), reserved(32, 8)],
 })
-export type SnackRequest = Value<typeof snackRequest>

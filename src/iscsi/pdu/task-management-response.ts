@@ -1,4 +1,4 @@
-import { reserved, reservedBits, u8, u32, type Value } from '../../wire/layout.ts'
+import { reserved, reservedBits, u8, u32 } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { alwaysFinal, pdu } from './pdu.ts'
 
@@ -25,7 +25,6 @@ export const taskManagementResponse = pdu(
     ],
   },
 )
-export type TaskManagementResponse = Value<typeof taskManagementResponse>
 
 /** RFC 7143 11.6.1. */
 export const TaskManagementOutcome = {

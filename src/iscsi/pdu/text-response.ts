@@ -1,4 +1,4 @@
-import { bit, bytes, reserved, reservedBits, u32, type Value } from '../../wire/layout.ts'
+import { bit, bytes, reserved, reservedBits, u32 } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { pdu } from './pdu.ts'
 
@@ -16,4 +16,3 @@ export const textResponse = pdu('Text Response', Opcode.TEXT_RESPONSE, '11.11', 
   },
   reserved: [reservedBits(1, 5, 0), reserved(2, 2), reserved(36, 12)],
 })
-export type TextResponse = Value<typeof textResponse>
