@@ -71,7 +71,7 @@ export class VolumeAdmin {
   }
 
   status(volume: ManagedVolume): VolumeStatus {
-    const { map, phase, behind, shutOut, lastRefusal } = volume
+    const { map, phase, behind, shutOut, refusals } = volume
     const names = behind.map((serverId) => this.#context.registry.nameOf(serverId))
     return {
       name: map.name,
@@ -79,7 +79,7 @@ export class VolumeAdmin {
       generation: map.generation,
       sizeBytes: map.blocks * map.blockBytes,
       change: phase,
-      behind: lastRefusal === undefined ? names : [...names, `(${lastRefusal})`],
+      behind: [...names, ...refusals.map((why) => `(${why})`)],
       shutOut: shutOut.summary,
     }
   }
@@ -201,10 +201,13 @@ export class VolumeAdmin {
 
   /** A server that answers but would not take its part: the volume is given up, nobody had it. */
   async #undoRefused(volume: ManagedVolume): Promise<void> {
-    const refusal = volume.lastRefusal
-    if (refusal === undefined) return
+    const { refusals } = volume
+    if (refusals.length === 0) return
     await volume.change({ name: 'delete', closes: true, next: asDeleted })
-    throw new StorageError('conflict', `volume ${volume.map.name} not created: ${refusal}`)
+    throw new StorageError(
+      'conflict',
+      `volume ${volume.map.name} not created: ${refusals.join('; ')}`,
+    )
   }
 
   /** Before anybody is shut out; asked again once the volume is closed. */

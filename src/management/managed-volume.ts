@@ -9,12 +9,11 @@ import { StorageError } from '../base/errors.ts'
 import { manager as limits } from '../base/limits.ts'
 import type { AskReply } from '../control/messages/client.ts'
 import type { CloseReply, HeldVolume, Order } from '../control/messages/server.ts'
-import { compareOrders } from '../control/messages/server.ts'
 import type { StorageServerClient } from '../control/services.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
-import type { Generation } from '../volume/generation.ts'
 import type { VolumeMap } from '../volume/map.ts'
+import { Activations, hasLost } from './activations.ts'
 import { type Closed, CloseRound } from './close-round.ts'
 import type { ConfigurationStore, MapDraft } from './configuration-store.ts'
 import { serversOf } from './map-edits.ts'
@@ -76,14 +75,12 @@ export class ManagedVolume {
   #queue: Job[] = []
   #running: Plan | undefined
   #round: CloseRound | undefined
-  /** What each server confirmed, and under which order. */
-  readonly #confirmed = new Map<string, { generation: Generation; order: Order }>()
-  readonly #bringing = new Set<string>()
-  #lastRefusal: string | undefined
+  readonly #activations: Activations
 
   constructor(context: VolumeContext, map: VolumeMap) {
     this.#context = context
     this.#map = map
+    this.#activations = new Activations(context)
   }
 
   get map(): VolumeMap {
@@ -101,7 +98,12 @@ export class ManagedVolume {
 
   /** Servers that have not confirmed the newest map. */
   get behind(): readonly string[] {
-    return serversOf(this.#map).filter((id) => !this.#hasConfirmed(id))
+    return this.#activations.behind(this.#map)
+  }
+
+  /** Why servers that could be reached would not take the newest map. */
+  get refusals(): readonly string[] {
+    return this.#activations.refusals(this.#map)
   }
 
   /** The client whose fence could not close all it has to, and who is waited for. */
@@ -155,26 +157,24 @@ export class ManagedVolume {
 
   /** The process of the server is a new one: it has to be confirmed again. */
   restarted(serverId: string): void {
-    this.#confirmed.delete(serverId)
+    this.#activations.forget(serverId)
   }
 
   /** What a server says of this volume (undefined: it holds nothing); brings it along. */
   async heard(serverId: string, held: HeldVolume | undefined): Promise<void> {
-    const known = this.#confirmed.get(serverId)
     const order = held?.order
-    // An answer that was overtaken by a later order of ours says nothing any more.
-    if (known !== undefined && order !== undefined && compareOrders(order, known.order) < 0) return
+    if (this.#activations.isOvertaken(serverId, order)) return
     const map = this.#map
     const upToDate = held?.serving === true && held.generation === map.generation
     if (upToDate || (map.deleted && held === undefined)) {
       const none = { term: 0, number: 0 }
-      this.#confirmed.set(serverId, { generation: map.generation, order: order ?? none })
+      this.#activations.confirm(serverId, map.generation, order ?? none)
       this.#forgetIfFreed()
       return
     }
-    if (this.#phase !== '') return
-    this.#confirmed.delete(serverId)
-    await this.#bringAlong(serverId)
+    if (this.#phase !== '' || this.#activations.isUnderWay(serverId)) return
+    this.#activations.forget(serverId)
+    if (await this.#activations.activate(serverId, map)) this.#forgetIfFreed()
   }
 
   /** What became of the volume, for a server that asks. */
@@ -188,23 +188,12 @@ export class ManagedVolume {
       return { wait: true }
     }
     if (held.serving && held.generation === map.generation) return { wait: true }
-    this.#confirmed.delete(serverId)
+    // A second order would overtake the one that is under way and make its answer a refusal.
+    if (this.#activations.isUnderWay(serverId)) return { wait: true }
+    this.#activations.forget(serverId)
     this.#context.refresh(serverId)
-    if (this.#lostIncarnation(serverId, held)) return { wait: true }
+    if (hasLost(map, serverId, held.incarnations)) return { wait: true }
     return { activate: { order: this.#context.nextOrder(), map: this.#context.handOut(map) } }
-  }
-
-  /** The map first needs a change that names the new incarnation. */
-  #lostIncarnation(serverId: string, held: HeldVolume): boolean {
-    return this.#map.segments.some(({ segmentId, replicas }) => {
-      const mine = replicas.find((each) => each.serverId === serverId)
-      const told = held.incarnations.find((each) => each.segmentId === segmentId)
-      return mine !== undefined && told !== undefined && mine.incarnation !== told.incarnation
-    })
-  }
-
-  #hasConfirmed(serverId: string): boolean {
-    return this.#confirmed.get(serverId)?.generation === this.#map.generation
   }
 
   #next(): void {
@@ -352,7 +341,7 @@ export class ManagedVolume {
       await client(serverId).reopen(request, limits.orderDeadlineMs)
     } catch (error) {
       if (!(error instanceof StorageError)) throw error
-      this.#confirmed.delete(serverId)
+      this.#activations.forget(serverId)
       this.#context.refresh(serverId)
     }
   }
@@ -369,7 +358,7 @@ export class ManagedVolume {
     const cancel = clock.after(limits.publishLatestMs, publishOnce)
     let confirmedMs = clock.nowMs()
     const activations = [...new Set(servers)].map(async (serverId) => {
-      if (await this.#activateOne(serverId)) confirmedMs = clock.nowMs()
+      if (await this.#activations.activate(serverId, map)) confirmedMs = clock.nowMs()
       else this.#context.refresh(serverId)
     })
     await Promise.all(activations)
@@ -377,47 +366,6 @@ export class ManagedVolume {
     publishOnce()
     this.#forgetIfFreed()
     return confirmedMs
-  }
-
-  async #bringAlong(serverId: string): Promise<void> {
-    if (this.#bringing.has(serverId)) return
-    this.#bringing.add(serverId)
-    try {
-      if (await this.#activateOne(serverId)) this.#forgetIfFreed()
-    } finally {
-      this.#bringing.delete(serverId)
-    }
-  }
-
-  async #activateOne(serverId: string): Promise<boolean> {
-    const { client, handOut, log, nextOrder, refresh } = this.#context
-    const map = this.#map
-    const order = nextOrder()
-    try {
-      const request = { order, map: handOut(map) }
-      const { incarnations } = await client(serverId).activate(request, limits.orderDeadlineMs)
-      this.#confirmed.set(serverId, { generation: map.generation, order })
-      const told = new Map(incarnations.map((each) => [each.segmentId, each.incarnation]))
-      const lost = map.segments.some(({ segmentId, replicas }) => {
-        const incarnation = told.get(segmentId)
-        const mine = replicas.find((each) => each.serverId === serverId)
-        return incarnation !== undefined && mine?.incarnation !== incarnation
-      })
-      if (lost) refresh(serverId)
-      return true
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error
-      const server = this.#context.nameOf(serverId)
-      log.warn('not activated', { volume: map.name, server, error: error.message })
-      const reached = error.code !== 'unreachable' && error.code !== 'deadline'
-      this.#lastRefusal = reached ? `${server}: ${error.message}` : undefined
-      return false
-    }
-  }
-
-  /** Why a server that could be reached would not take the newest map. */
-  get lastRefusal(): string | undefined {
-    return this.behind.length === 0 ? undefined : this.#lastRefusal
   }
 
   #forgetIfFreed(): void {
