@@ -1,0 +1,133 @@
+/**
+ * A stock initiator that writes and verifies for as long as a test wants: one interactive qemu-io
+ * (libiscsi inside) with one command at a time. Each write of a slot carries the next pattern byte,
+ * so that a slot says which of its writes it holds. Latencies of all commands are kept.
+ */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
+
+const prompt = 'qemu-io> '
+
+export interface WriterOptions {
+  readonly url: string
+  /** First byte and length of the range that this writer alone writes. */
+  readonly offsetBytes: number
+  readonly slots: number
+  readonly slotBytes: number
+}
+
+export class QemuWriter {
+  readonly #options: WriterOptions
+  readonly #child: ChildProcessWithoutNullStreams
+  /** Pattern of the last acknowledged write of each slot; 0 where there was none. */
+  readonly #acknowledged: number[]
+  readonly latenciesMs: number[] = []
+  /** What qemu-io said of commands that failed. */
+  readonly errors: string[] = []
+  #text = ''
+  #wake: (() => void) | undefined
+  #stopping = false
+  #loop: Promise<void> | undefined
+  #next = 0
+
+  private constructor(options: WriterOptions, child: ChildProcessWithoutNullStreams) {
+    this.#options = options
+    this.#child = child
+    this.#acknowledged = Array.from({ length: options.slots }, () => 0)
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.#text += text
+        this.#wake?.()
+      })
+    }
+    child.on('close', () => this.#wake?.())
+    // A command written to a process that has just ended is told of by its missing answer.
+    child.stdin.on('error', () => this.#wake?.())
+  }
+
+  static async open(options: WriterOptions): Promise<QemuWriter> {
+    const child = spawn('qemu-io', ['-f', 'raw', '-t', 'none', options.url])
+    const writer = new QemuWriter(options, child)
+    const greeting = await writer.#answer()
+    if (child.exitCode !== null) throw new Error(`qemu-io ${options.url}: ${greeting}`)
+    return writer
+  }
+
+  get acknowledgedWrites(): number {
+    return this.#next
+  }
+
+  get longestMs(): number {
+    return Math.max(0, ...this.latenciesMs)
+  }
+
+  /** Writes slot after slot until `stop`. */
+  start(): void {
+    this.#loop = this.#run()
+  }
+
+  /** Ends the writing; resolves when the last command was answered. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    await this.#loop
+  }
+
+  /** Reads every written slot back; the slots that do not hold their last acknowledged write. */
+  async verify(): Promise<number[]> {
+    const wrong: number[] = []
+    for (const [slot, pattern] of this.#acknowledged.entries()) {
+      if (pattern === 0) continue
+      const said = await this.#command(`read -P ${pattern} ${this.#range(slot)}`)
+      if (!/^read \d+\/\d+ bytes/m.test(said) || /verification failed/i.test(said)) wrong.push(slot)
+    }
+    return wrong
+  }
+
+  async flush(): Promise<string> {
+    return await this.#command('flush')
+  }
+
+  async close(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const closed = once(this.#child, 'close')
+    this.#child.stdin.write('quit\n')
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5_000)
+    await closed
+    clearTimeout(timer)
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping && this.#child.exitCode === null) {
+      const slot = this.#next % this.#options.slots
+      const pattern = 1 + (Math.floor(this.#next / this.#options.slots) % 255)
+      const said = await this.#command(`write -P ${pattern} ${this.#range(slot)}`)
+      if (/^wrote \d+\/\d+ bytes/m.test(said)) this.#acknowledged[slot] = pattern
+      else this.errors.push(said)
+      this.#next++
+    }
+  }
+
+  #range(slot: number): string {
+    const { offsetBytes, slotBytes } = this.#options
+    return `${offsetBytes + slot * slotBytes} ${slotBytes}`
+  }
+
+  async #command(line: string): Promise<string> {
+    const startedMs = performance.now()
+    this.#text = ''
+    this.#child.stdin.write(`${line}\n`)
+    const said = await this.#answer()
+    this.latenciesMs.push(performance.now() - startedMs)
+    return said
+  }
+
+  /** What was said up to the next prompt, or to the end of the process. */
+  async #answer(): Promise<string> {
+    while (!this.#text.includes(prompt) && this.#child.exitCode === null) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    return this.#text
+  }
+}
