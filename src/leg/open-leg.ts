@@ -66,8 +66,9 @@ export function openLeg(options: LegOptions): Promise<LegOpening> {
   return logIn(options, offer, limits.loginDeadlineMs, (connection, session) => {
     const { generationVersion } = session.parameters
     if (fenced !== undefined && generationVersion === 0) {
-      connection.fail('no generation header')
-      return { kind: 'failed', cause: 'the target does not speak the generation header' }
+      const cause = 'the target does not speak the generation header'
+      connection.fail(cause)
+      return { kind: 'failed', cause }
     }
     return { kind: 'open', leg: new Leg({ connection, clock, session }) }
   })
@@ -82,11 +83,10 @@ export async function probe(
     sessionType: 'Discovery',
     headerDigest: ['CRC32C', 'None'],
   }
-  const outcome = await logIn(portal, offer, portal.deadlineMs, (connection) => {
-    connection.close('probed')
-    return 'good' as const
-  })
-  return outcome === 'good'
+  const outcome = await logIn(portal, offer, portal.deadlineMs, (connection) => connection)
+  if (!(outcome instanceof LegConnection)) return false
+  outcome.close('probed')
+  return true
 }
 
 function offerOf({ initiatorName, isid }: PortalAddress) {
