@@ -102,10 +102,10 @@ export class PageStore {
   }
 
   /** Durable when it resolves. Conflict where the id is taken. */
-  createReplica(id: string, blocks: number): Promise<void> {
+  async createReplica(id: string, blocks: number): Promise<void> {
     assert(identifier.test(id), `"${id}" can name a replica`)
     checkBlocks(blocks)
-    return this.#core.metadataQueue.run(async () => {
+    await this.#core.metadataQueue.run(async () => {
       this.#core.check()
       if (this.#replicas.has(id)) throw new StorageError('conflict', `replica ${id} exists`)
       const number = this.#core.metadata.state.nextReplica

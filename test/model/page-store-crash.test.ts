@@ -54,14 +54,21 @@ class Workload {
     const blocks = this.churned.blocks
     await store.createReplica('churn', blocks)
     const churn = store.replica('churn')!
-    for (let round = 0; round < 3; round++) {
-      await this.#write(this.churned, 0, blocks, (stamp) =>
-        churn.write(0, [stamped(stamp, blocks)]),
+    for (let round = 0; round < 4; round++) {
+      const pages = [0, 1, 2, 3].sort(() => this.#random() - 0.5)
+      await Promise.all(
+        pages.map((page) =>
+          this.#write(this.churned, page * pageBlocks, pageBlocks, (stamp) =>
+            churn.write(page * pageBlocks, [stamped(stamp, pageBlocks)]),
+          ),
+        ),
       )
-      if (round === 1) await this.#flush([this.churned, this.witness], churn)
-      const unmapped = this.churned.writing(0, blocks - pageBlocks, 0)
-      await churn.unmap(0, blocks - pageBlocks)
-      unmapped()
+      if (this.#random() < 0.6) await this.#flush([this.churned, this.witness], churn)
+      for (const page of pages.slice(0, 3)) {
+        const unmapped = this.churned.writing(page * pageBlocks, pageBlocks, 0)
+        await churn.unmap(page * pageBlocks, pageBlocks)
+        unmapped()
+      }
     }
     await store.dropReplica('churn')
   }

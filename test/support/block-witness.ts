@@ -35,6 +35,19 @@ export class BlockWitness {
     }
   }
 
+  /** The last write turned out to have done nothing. */
+  refuse(): void {
+    for (const history of this.#blocks) {
+      if (history[history.length - 1]!.ackedAt === Number.POSITIVE_INFINITY) history.pop()
+    }
+  }
+
+  /** New blocks read as zeros. */
+  resize(blocks: number): void {
+    while (this.#blocks.length > blocks) this.#blocks.pop()
+    while (this.#blocks.length < blocks) this.#blocks.push([{ stamp: 0, ackedAt: -1 }])
+  }
+
   /** A flush begins; the answer is called when it was acknowledged. */
   flushing(): () => void {
     const begunAt = ++this.#time
