@@ -78,6 +78,7 @@ export interface CommandEnd {
 }
 
 const patienceMs = 10_000
+const segmentBytes = 256 * 1024
 
 export class RawInitiator {
   /** Frames that nobody has taken yet, oldest first. */
@@ -201,16 +202,22 @@ export class RawInitiator {
     this.send(header, { data: [options.data], ...ahs })
   }
 
-  /** Answers one R2T with one Data-Out PDU. */
+  /** Answers one R2T, with as many Data-Out PDUs as the usual limit of a data segment asks for. */
   answerR2t(r2t: ReadyToTransfer, data: Buffer, ahs?: Buffer): void {
     const { bufferOffset, desiredDataTransferLength: length } = r2t
-    this.dataOut({
-      tag: r2t.initiatorTaskTag,
-      transferTag: r2t.targetTransferTag,
-      offset: bufferOffset,
-      data: data.subarray(bufferOffset, bufferOffset + length),
-      ...(ahs === undefined ? {} : { ahs }),
-    })
+    const end = bufferOffset + length
+    for (let offset = bufferOffset, dataSn = 0; offset < end; offset += segmentBytes, dataSn++) {
+      const next = Math.min(offset + segmentBytes, end)
+      this.dataOut({
+        tag: r2t.initiatorTaskTag,
+        transferTag: r2t.targetTransferTag,
+        offset,
+        dataSn,
+        final: next === end,
+        data: data.subarray(offset, next),
+        ...(ahs === undefined ? {} : { ahs }),
+      })
+    }
   }
 
   async nextR2t(): Promise<ReadyToTransfer> {
