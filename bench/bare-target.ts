@@ -1,0 +1,116 @@
+/**
+ * tgt and a standalone target side by side, each on a file of the same size in the same directory,
+ * in alternating rounds on this machine; medians and ratios. Loads of both go through the page
+ * cache. A ratio is worth more than a figure: the machine is shared with the load itself.
+ *
+ * Usage: bare-target.js [--rounds N] [--seconds S] [--json] [--url NAME=URL]...
+ * Further URLs (a volume behind a shim) are measured beside the two, for information.
+ */
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { PalisadeProcess } from '../test/support/palisade-process.ts'
+import { type Load, loads } from './loads.ts'
+import { startTgt } from './tgt-peer.ts'
+
+const diskBytes = 1024 * 1024 * 1024
+
+interface Contender {
+  readonly name: string
+  readonly url: string
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((left, right) => left - right)
+  const middle = Math.floor(sorted.length / 2)
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+}
+
+/** Written once from end to end, so that nobody allocates while being measured. */
+async function makeFile(path: string): Promise<void> {
+  const file = await open(path, 'w')
+  const chunk = Buffer.alloc(8 * 1024 * 1024, 0xa5)
+  for (let at = 0; at < diskBytes; at += chunk.length) await file.write(chunk)
+  await file.close()
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
+
+async function measure(
+  contenders: readonly Contender[],
+  load: Load,
+  options: { readonly rounds: number; readonly seconds: number },
+): Promise<ReadonlyMap<string, number>> {
+  const rates = new Map(contenders.map(({ name }) => [name, [] as number[]]))
+  for (let round = 0; round < options.rounds; round++) {
+    // Who goes first changes from round to round.
+    const order = round % 2 === 0 ? contenders : [...contenders].reverse()
+    for (const { name, url } of order) {
+      rates.get(name)!.push(await load.measure(url, options.seconds))
+    }
+  }
+  return new Map([...rates].map(([name, values]) => [name, median(values)]))
+}
+
+function describe(load: Load, rates: ReadonlyMap<string, number>): string {
+  const tgt = rates.get('tgt') ?? Number.NaN
+  const cells = [...rates].map(([name, rate]) => {
+    const mib = (rate * load.sizeBytes) / (1024 * 1024)
+    const ratio = name === 'tgt' ? '' : `  ${(rate / tgt).toFixed(2)} of tgt`
+    return `${name} ${Math.round(rate)}/s ${Math.round(mib)} MiB/s${ratio}`
+  })
+  return `${load.name.padEnd(32)} ${cells.join('   ')}   (aim ${load.aim.toFixed(1)})`
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '2' },
+      only: { type: 'string', default: '' },
+      json: { type: 'boolean', default: false },
+      url: { type: 'string', multiple: true, default: [] },
+    },
+  })
+  const directory = await mkdtemp(join(tmpdir(), 'palisade-bench-'))
+  const files = { tgt: join(directory, 'tgt.img'), palisade: join(directory, 'palisade.img') }
+  for (const file of Object.values(files)) await makeFile(file)
+  const args = ['--portal', '127.0.0.1:0', '--lun', files.palisade, '--json', '--log-level', 'warn']
+  const target = new PalisadeProcess(['target', '--standalone', ...args])
+  const peer = await startTgt(files.tgt, await freePort())
+  try {
+    const ready = JSON.parse((await target.output(/^\{.*\}$/m))[0]) as { luns: { url: string }[] }
+    const contenders = [
+      { name: 'tgt', url: peer.url },
+      { name: 'palisade', url: ready.luns[0]!.url },
+      ...values.url.map((text) => {
+        const equals = text.indexOf('=')
+        return { name: text.slice(0, equals), url: text.slice(equals + 1) }
+      }),
+    ]
+    const options = { rounds: Number(values.rounds), seconds: Number(values.seconds) }
+    for (const load of loads) {
+      if (!load.name.includes(values.only)) continue
+      const rates = await measure(contenders, load, options)
+      const line = JSON.stringify({ load: load.name, aim: load.aim, rates: [...rates] })
+      process.stdout.write(`${values.json ? line : describe(load, rates)}\n`)
+    }
+  } finally {
+    peer.stop()
+    target.kill()
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+await main()
