@@ -46,6 +46,8 @@ export class HeldVolume {
   #established = true
   /** A newer map is being taken up: the former one is served no more, the next one not yet. */
   #switching = false
+  /** Activates under way: what they say is the answer, so nothing is asked meanwhile. */
+  #takingUp = 0
   #views: ReadonlyMap<string, SegmentView> = new Map()
   #applying: Promise<void> = Promise.resolve()
 
@@ -87,12 +89,19 @@ export class HeldVolume {
     return this.#views
   }
 
-  /** True while some segment here is served by nobody because a manager's answer is missing. */
+  /**
+   * True while some segment here is served by nobody because a manager's answer is missing. While
+   * the store is not open no answer would help.
+   */
   get needsAnswer(): boolean {
-    if (this.map.deleted) return false
-    if (this.state !== 'open') return true
-    for (const { fence } of this.#views.values()) if (fence.state !== 'open') return true
-    return false
+    if (this.map.deleted || this.#takingUp > 0) return false
+    return !this.#serving && this.#context.store.incarnation !== undefined
+  }
+
+  get #serving(): boolean {
+    if (this.state !== 'open') return false
+    for (const { fence } of this.#views.values()) if (fence.state !== 'open') return false
+    return true
   }
 
   /**
@@ -126,17 +135,14 @@ export class HeldVolume {
       throw new StorageError('conflict', `volume ${this.map.name}: ${text}`)
     }
     this.#switching ||= map.generation !== this.map.generation
-    this.#replace({ ...this.#record, order })
-    if (this.#switching) await this.begun.drained()
-    await this.#apply(order, map)
-    this.#mustBeNewest(order)
-    this.#switching = false
-    this.#confirmed = true
-    this.#established = true
-    this.#replace({ map, order, closed: undefined, confirmedGeneration: map.generation })
-    // A manager forgets a volume once its servers have freed it: then nobody is left to ask.
-    if (map.deleted) await this.#context.records.save(this.#record)
-    else this.#saveSoon()
+    this.#takingUp += 1
+    try {
+      this.#replace({ ...this.#record, order })
+      await this.#takeUp(order, map)
+    } finally {
+      this.#takingUp -= 1
+      this.#context.changed(this)
+    }
     return this.incarnations()
   }
 
@@ -193,7 +199,7 @@ export class HeldVolume {
       generation: this.map.generation,
       closed: this.closed,
       incarnations: this.incarnations(),
-      serving: this.state === 'open' && !this.needsAnswer,
+      serving: this.#serving,
       order: this.order,
       sessions,
     }
@@ -210,6 +216,21 @@ export class HeldVolume {
     if (compareOrders(order, this.#record.order) === 0) return
     const text = `order ${orderText(order)} was overtaken by ${orderText(this.#record.order)}`
     throw new StorageError('conflict', `volume ${this.map.name}: ${text}`)
+  }
+
+  async #takeUp(order: Order, map: VolumeMap): Promise<void> {
+    if (this.#switching) await this.begun.drained()
+    await this.#apply(order, map)
+    this.#mustBeNewest(order)
+    const first = !this.#established
+    this.#switching = false
+    this.#confirmed = true
+    this.#established = true
+    this.#replace({ map, order, closed: undefined, confirmedGeneration: map.generation })
+    // Without a record a server does not know that there is something to ask about; and a manager
+    // forgets a volume once its servers have freed it, and then nobody is left to ask.
+    if (first || map.deleted) await this.#context.records.save(this.#record)
+    else this.#saveSoon()
   }
 
   /** One at a time, so that two maps never create or drop the same replica side by side. */

@@ -104,7 +104,7 @@ export class ManagerLink {
     this.#reachable = reachable
     const { log } = this.#context
     if (reachable) log.info('registered with the manager')
-    else log.warn('the manager does not answer', { error: toError(error) })
+    else log.warn('the manager does not answer', { error: toError(error).message })
   }
 
   #forget(volume: HeldVolume): void {

@@ -426,12 +426,37 @@ t.test('two maps in a row make and drop one after the other', async (t) => {
 
 t.test('an opening that cannot be kept is taken back', async (t) => {
   const rig = await Rig.make()
-  rig.keyValue.fail = true
   await rig.volumes.activate({ order: order(1), map: map5 })
+  rig.keyValue.fail = true
+  await rig.volumes.activate({ order: order(2), map: map6 })
   t.equal(rig.fence()?.state, 'open', 'served before it is durable')
   await settle()
   await settle()
   t.equal(rig.fence()?.state, 'unconfirmed')
+})
+
+t.test('the first map of a volume is durable when it is confirmed', async (t) => {
+  const rig = await Rig.make()
+  rig.keyValue.hold = true
+  const seen = watch(rig.volumes.activate({ order: order(1), map: map5 }))
+  await settle()
+  t.equal(seen.state, 'pending', 'or a restart would not know that there is something to ask about')
+  rig.keyValue.release()
+  await settle()
+  t.equal(seen.state, 'done')
+})
+
+t.test('while the store is not open nothing is served and nothing asked', async (t) => {
+  const rig = await Rig.make()
+  await rig.volumes.activate({ order: order(1), map: map5 })
+  rig.store.incarnation = undefined
+  rig.volumes.storeChanged()
+  t.equal(rig.fence()?.state, 'unconfirmed')
+  t.notOk(rig.volume.needsAnswer)
+  t.strictSame(rig.volume.describe(0).incarnations, [])
+  rig.store.incarnation = 'store-1c'
+  rig.volumes.storeChanged()
+  t.ok(rig.volume.needsAnswer)
 })
 
 t.test('fenced clients and the primary are read from the map', async (t) => {
