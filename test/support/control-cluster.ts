@@ -44,6 +44,8 @@ export class ControlCluster {
   readonly servers: ServerRig[]
   readonly admin: AdminClient
   readonly store = new MemoryKeyValue()
+  /** Sees each transaction of the configuration store in the turn in which it is durable. */
+  committed: (transaction: Transaction) => void = () => undefined
   manager: Manager | undefined
   #managerHost: Host | undefined
   #keyValue: MortalKeyValue | undefined
@@ -84,7 +86,7 @@ export class ControlCluster {
     this.#starts += 1
     const host = this.net.host('manager')
     this.#managerHost = host
-    this.#keyValue = new MortalKeyValue(this.store)
+    this.#keyValue = new MortalKeyValue(this.store, (each) => this.committed(each))
     this.manager = await Manager.start(
       {
         keyValue: this.#keyValue,
@@ -251,9 +253,11 @@ export class MemorySegmentStore implements SegmentStore {
 class MortalKeyValue implements KeyValue {
   dead = false
   readonly #inner: KeyValue
+  readonly #committed: (transaction: Transaction) => void
 
-  constructor(inner: KeyValue) {
+  constructor(inner: KeyValue, committed: (transaction: Transaction) => void = () => undefined) {
     this.#inner = inner
+    this.#committed = committed
   }
 
   get(key: string): Promise<Buffer | undefined> {
@@ -268,6 +272,7 @@ class MortalKeyValue implements KeyValue {
     const never = new Promise<never>(() => undefined)
     if (this.dead) return never
     const applied = await this.#inner.transact(transaction)
+    if (applied) this.#committed(transaction)
     return this.dead ? never : applied
   }
 
