@@ -64,7 +64,7 @@ class LmdbKeyValue implements KeyValue {
     return entries
   }
 
-  transact(transaction: Transaction): Promise<boolean> {
+  async transact(transaction: Transaction): Promise<boolean> {
     this.#mustBeOpen()
     return new Promise<boolean>((resolve, reject) => {
       this.#waiting.push({ transaction, resolve, reject })

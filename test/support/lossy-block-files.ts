@@ -71,7 +71,8 @@ class LossyFile implements BlockFile {
 
   get sizeBytes(): number {
     return [...this.#dropped, ...this.#pending].reduce(
-      (size, { offsetBytes, bytes }) => Math.max(size, offsetBytes + bytes.length),
+      (size, { offsetBytes, bytes }) =>
+        bytes.length === 0 ? size : Math.max(size, offsetBytes + bytes.length),
       this.#backing.sizeBytes,
     )
   }
@@ -114,6 +115,12 @@ class LossyFile implements BlockFile {
 
   async resize(sizeBytes: number): Promise<void> {
     await this.#plan.before('name')
+    const inside = (write: PendingWrite): PendingWrite => ({
+      ...write,
+      bytes: write.bytes.subarray(0, Math.max(0, sizeBytes - write.offsetBytes)),
+    })
+    this.#pending = this.#pending.map(inside)
+    this.#dropped = this.#dropped.map(inside)
     await this.#backing.resize(sizeBytes)
     await this.#plan.after()
   }

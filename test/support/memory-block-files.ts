@@ -40,6 +40,7 @@ class MemoryBlockFile implements BlockFile {
   }
 
   async read(buffer: Buffer, offsetBytes: number): Promise<void> {
+    if (buffer.length === 0) return
     if (offsetBytes + buffer.length > this.#bytes.length) {
       throw new StorageError('io-error', `${this.#name}: nothing at byte ${this.#bytes.length}`)
     }
