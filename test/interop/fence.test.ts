@@ -24,6 +24,7 @@ import { otherClient, testClient, type testMap, testSegment } from '../support/v
 const blocks = 2048
 const largest = 2n ** 64n - 1n
 const targetName = serverVolumeIqn('s1', 'vol')
+t.setTimeout(180_000)
 let nextLogin = 1_000
 
 /** A manager, a server, and a volume of generation 5. */
