@@ -63,6 +63,8 @@ export class RunningCluster {
       await agreed()
       await Promise.all(this.#servers.map((server) => server.start()))
       await this.#adoptServers(admin)
+      // Servers that were there before register by themselves; only those can take data.
+      await settled(admin)
       await createVolumes(admin, missing)
       await settled(admin)
       await this.#shim.start()
