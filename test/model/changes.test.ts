@@ -199,7 +199,9 @@ class History {
   }
 }
 
-await t.test('random histories of changes', { timeout: 120_000 }, async (t) => {
+t.setTimeout(240_000)
+
+await t.test('random histories of changes', { timeout: 240_000 }, async (t) => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { minLength: 3, maxLength: 14 }),
