@@ -22,6 +22,8 @@ export class NodeStream implements ByteStream {
   #receiver: StreamReceiver | undefined
   #gathered: Uint8Array[] = []
   #gatheredBytes = 0
+  /** Whom to tell when what has gathered is with the kernel. */
+  #tellSent: (() => void)[] = []
   #waiting: (() => void)[] = []
   #lingering: NodeJS.Timeout | undefined
   #cause: Error | undefined
@@ -66,8 +68,9 @@ export class NodeStream implements ByteStream {
     if (this.#receiver !== undefined) this.#socket.resume()
   }
 
-  write(buffers: readonly Uint8Array[]): boolean {
+  write(buffers: readonly Uint8Array[], sent?: () => void): boolean {
     if (this.#phase !== 'open') return true
+    if (sent !== undefined) this.#tellSent.push(sent)
     if (this.#gathered.length === 0 && gathering.push(this) === 1) setImmediate(sendAll)
     for (const buffer of buffers) {
       this.#gathered.push(buffer)
@@ -102,16 +105,24 @@ export class NodeStream implements ByteStream {
     const buffers = this.#gathered
     const last = buffers.length - 1
     if (last < 0) return
+    const tell = this.#tellSent
     this.#gathered = []
     this.#gatheredBytes = 0
+    if (tell.length > 0) this.#tellSent = []
     const socket = this.#socket
     if (socket.destroyed || socket.writableEnded) return
+    const done =
+      tell.length === 0 ? this.#sent : (error?: Error | null) => this.#tellAll(tell, error)
     socket.cork()
-    buffers.forEach((buffer, index) => {
-      if (index < last) socket.write(buffer)
-      else socket.write(buffer, this.#sent)
-    })
+    for (let index = 0; index < last; index++) socket.write(buffers[index]!)
+    socket.write(buffers[last]!, done)
     socket.uncork()
+  }
+
+  /** After an error libuv may still hold the buffers: then nobody is told. */
+  #tellAll(tell: readonly (() => void)[], error: Error | null | undefined): void {
+    if (!error) for (const sent of tell) sent()
+    this.#sent()
   }
 
   readonly #sent = (): void => {

@@ -97,18 +97,22 @@ export const shim = {
   reportDeadlineMs: 2_000,
 } as const
 
-/** Reads of files: on the event loop while they are quick, in the thread pool after slow ones. */
+/** Small operations on files: on the event loop while they are quick, in the pool after slow ones. */
 export const fileIo = {
-  largestLoopReadBytes: 64 * KIB,
+  largestLoopBytes: 64 * KIB,
   /** Cached reads take 1 to 10 us; an access to a fast disk takes 60 us or more. */
   slowReadMs: 0.06,
+  /** Longer than a write into the page cache takes, unless this thread was preempted. */
+  slowWriteMs: 1,
   poolFirstMs: 10,
   poolLongestMs: 1_000,
-  quickReadsToForget: 1_000,
+  quickToForget: 1_000,
 } as const
 
 /** The page store. */
 export const store = {
+  /** Read buffers of one plain file that wait to be used again. */
+  readPoolBytes: 32 * MIB,
   flushIntervalMs: 5_000,
   /** A log longer than this is folded at once. */
   foldAfterLogBytes: 16 * MIB,

@@ -51,11 +51,11 @@ export class Sender {
     return statSn
   }
 
-  /** Owns `header`, an encoded PDU; borrows `data` until it has left. */
-  send(header: Buffer, data?: readonly Uint8Array[]): void {
+  /** Owns `header`, an encoded PDU; borrows `data` until it has left, and then calls `sent`. */
+  send(header: Buffer, data?: readonly Uint8Array[], sent?: () => void): void {
     const digests = this.#digests
     const frame = encodeFrame(header, data === undefined ? { digests } : { digests, data })
-    if (!this.#stream.write(frame)) this.#full()
+    if (!this.#stream.write(frame, sent)) this.#full()
   }
 
   /** RFC 7143 11.17: the whole header of what is rejected comes back as data. */

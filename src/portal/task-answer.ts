@@ -36,18 +36,24 @@ export function sendAnswer(
     transfer.direction === 'out' ? transfer.bytes : resultBytes,
   )
   const sentBytes = command.read ? Math.min(resultBytes, expectedBytes) : 0
-  if (sentBytes > 0) sendData(sender, limits, task, { data: result.dataIn, sentBytes, rest })
-  else sendStatus(sender, task, Status.GOOD, rest)
+  if (sentBytes > 0) {
+    const { dataIn: data, release } = result
+    sendData(sender, limits, task, { data, sentBytes, rest, release })
+    return
+  }
+  sendStatus(sender, task, Status.GOOD, rest)
+  result.release?.()
 }
 
 interface ReadData {
   readonly data: readonly Buffer[]
   readonly sentBytes: number
   readonly rest: Residual
+  readonly release: (() => void) | undefined
 }
 
 function sendData(sender: Sender, limits: DataInLimits, task: CommandTask, read: ReadData): void {
-  const { data, sentBytes, rest } = read
+  const { data, sentBytes, rest, release } = read
   for (const piece of splitDataIn(data, sentBytes, limits)) {
     const { last } = piece
     const header = dataIn.build({
@@ -67,7 +73,7 @@ function sendData(sender: Sender, limits: DataInLimits, task: CommandTask, read:
       bufferOffset: piece.bufferOffset,
       residualCount: last ? rest.residualCount : 0,
     })
-    sender.send(header, piece.data)
+    sender.send(header, piece.data, last ? release : undefined)
   }
 }
 

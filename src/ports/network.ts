@@ -29,9 +29,10 @@ export interface ByteStream {
   /**
    * Queues the buffers in order, without copying; they must not change afterwards. Answers false
    * when more than the high-water mark is queued: then wait for `drained` before writing more.
-   * Everything written in one turn leaves in one system call where that can be had.
+   * Everything written in one turn leaves in one system call where that can be had. `sent` is
+   * called once when the buffers are needed no longer, and not at all where the stream ends first.
    */
-  write(buffers: readonly Uint8Array[]): boolean
+  write(buffers: readonly Uint8Array[], sent?: () => void): boolean
   /** Resolves when the queue is below the high-water mark, or the stream has ended. */
   drained(): Promise<void>
   /** Bytes queued and not yet accepted by the operating system. */

@@ -23,15 +23,20 @@ export interface Sense {
 }
 
 export type ScsiResult =
-  | { readonly status: 0x00; readonly dataIn: readonly Buffer[] }
+  | {
+      readonly status: 0x00
+      readonly dataIn: readonly Buffer[]
+      /** To be called once when the data are needed no longer, or not at all. */
+      readonly release?: (() => void) | undefined
+    }
   | { readonly status: 0x02; readonly sense: Sense }
   | { readonly status: 0x08 | 0x18 | 0x28 | 0x40 }
 
 const nothing: readonly Buffer[] = []
 
 /** GOOD, with the data for the initiator, which the driver sends without copying. */
-export function good(dataIn: readonly Buffer[] = nothing): ScsiResult {
-  return { status: Status.GOOD, dataIn }
+export function good(dataIn: readonly Buffer[] = nothing, release?: () => void): ScsiResult {
+  return { status: Status.GOOD, dataIn, release }
 }
 
 export function checkCondition(sense: Sense): ScsiResult {

@@ -13,10 +13,13 @@ const done = good()
 export class PlainUnit implements LogicalUnit {
   readonly facts: UnitFacts
   readonly #store: ReplicaStore
+  readonly #answerRead: (data: Buffer[]) => ScsiResult
 
   /** `identity`: a UUID that stays with the data, the source of the designators. */
   constructor(store: ReplicaStore, identity: string) {
     this.#store = store
+    this.#answerRead =
+      store.release === undefined ? good : (data) => good(data, () => store.release?.(data))
     this.facts = {
       blocks: store.blocks,
       blockBytes,
@@ -31,7 +34,7 @@ export class PlainUnit implements LogicalUnit {
 
   // Reads and writes chain one promise each: they are the path that is measured.
   read(_task: Task, lba: number, blocks: number): Promise<ScsiResult> {
-    return this.#store.read(lba, blocks).then(good, readFailure)
+    return this.#store.read(lba, blocks).then(this.#answerRead, readFailure)
   }
 
   write(

@@ -2,6 +2,7 @@
  * A plain file or block device as a disk: block n is at byte n * 512 and there is no page table.
  * For `palisade target --standalone`. Every block is allocated; unmapping writes zeros.
  */
+import { BufferPool } from '../../src/base/buffer-pool.ts'
 import { StorageError } from '../../src/base/errors.ts'
 import { blockBytes, store } from '../../src/base/limits.ts'
 import type { BlockFile, BlockFiles } from '../../src/ports/block-file.ts'
@@ -20,6 +21,7 @@ export class RawFileStore implements ReplicaStore {
   readonly thin = false
   readonly blocks: number
   readonly #file: BlockFile
+  readonly #pool = new BufferPool(store.readPoolBytes)
 
   private constructor(file: BlockFile) {
     this.#file = file
@@ -44,9 +46,13 @@ export class RawFileStore implements ReplicaStore {
 
   async read(lba: number, blocks: number): Promise<Buffer[]> {
     checkRange(lba, blocks, this.blocks)
-    const buffer = Buffer.allocUnsafe(blocks * blockBytes)
+    const buffer = this.#pool.take(blocks * blockBytes)
     await this.#file.read(buffer, lba * blockBytes)
     return [buffer]
+  }
+
+  release(data: readonly Buffer[]): void {
+    for (const buffer of data) this.#pool.give(buffer)
   }
 
   async write(lba: number, data: readonly Buffer[]): Promise<void> {

@@ -14,6 +14,11 @@ export interface ReplicaStore {
   readonly thin: boolean
   /** The buffers add up to the range. They may be shared with other reads: never write to them. */
   read(lba: number, blocks: number): Promise<Buffer[]>
+  /**
+   * What `read` gave is needed no longer: the store may use the buffers again. To be called once or
+   * not at all.
+   */
+  release?(data: readonly Buffer[]): void
   /** The buffers add up to whole blocks and are borrowed until it settles. */
   write(lba: number, data: readonly Buffer[]): Promise<void>
   /** Afterwards the range reads as zeros; space is given back where whole pages are covered. */

@@ -48,8 +48,10 @@ export class MemoryStream implements ByteStream {
     this.peer?.pump()
   }
 
-  write(buffers: readonly Uint8Array[]): boolean {
+  write(buffers: readonly Uint8Array[], sent?: () => void): boolean {
     if (this.#ended || this.#ending) return true
+    // They are copied here, so they are free at once; a real stream says so later.
+    if (sent !== undefined) setImmediate(sent)
     for (const bytes of buffers) {
       for (let from = 0; from < bytes.length; from += this.#chunkBytes) {
         this.#queue.push(Buffer.from(bytes.subarray(from, from + this.#chunkBytes)))

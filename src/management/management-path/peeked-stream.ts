@@ -64,8 +64,8 @@ export class PeekedStream implements ByteStream {
     if (!this.#paused) this.#inner.resume()
   }
 
-  write(buffers: readonly Uint8Array[]): boolean {
-    return this.#inner.write(buffers)
+  write(buffers: readonly Uint8Array[], sent?: () => void): boolean {
+    return this.#inner.write(buffers, sent)
   }
 
   drained(): Promise<void> {
