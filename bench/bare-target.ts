@@ -6,7 +6,7 @@
  * Usage: bare-target.js [--rounds N] [--seconds S] [--json] [--url NAME=URL]...
  * Further URLs (a volume behind a shim) are measured beside the two, for information.
  */
-import { mkdtemp, open, rm } from 'node:fs/promises'
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,6 +20,14 @@ const diskBytes = 1024 * 1024 * 1024
 interface Contender {
   readonly name: string
   readonly url: string
+  /** Of the process whose processor time is counted, where it is known. */
+  readonly pid?: number
+}
+
+interface Result {
+  readonly perSecond: number
+  /** Processor time of the target for one operation; much less disturbed by what else runs. */
+  readonly cpuUs: number
 }
 
 function median(values: readonly number[]): number {
@@ -51,24 +59,44 @@ async function measure(
   contenders: readonly Contender[],
   load: Load,
   options: { readonly rounds: number; readonly seconds: number },
-): Promise<ReadonlyMap<string, number>> {
-  const rates = new Map(contenders.map(({ name }) => [name, [] as number[]]))
+): Promise<ReadonlyMap<string, Result>> {
+  const results = new Map(contenders.map(({ name }) => [name, [] as Result[]]))
   for (let round = 0; round < options.rounds; round++) {
     // Who goes first changes from round to round.
     const order = round % 2 === 0 ? contenders : [...contenders].reverse()
-    for (const { name, url } of order) {
-      rates.get(name)!.push(await load.measure(url, options.seconds))
+    for (const { name, url, pid } of order) {
+      const before = await cpuSeconds(pid)
+      const { perSecond, operations } = await load.measure(url, options.seconds)
+      const cpuUs = (((await cpuSeconds(pid)) - before) / operations) * 1e6
+      results.get(name)!.push({ perSecond, cpuUs })
     }
   }
-  return new Map([...rates].map(([name, values]) => [name, median(values)]))
+  return new Map(
+    [...results].map(([name, all]) => [
+      name,
+      {
+        perSecond: median(all.map(({ perSecond }) => perSecond)),
+        cpuUs: median(all.map(({ cpuUs }) => cpuUs)),
+      },
+    ]),
+  )
 }
 
-function describe(load: Load, rates: ReadonlyMap<string, number>): string {
-  const tgt = rates.get('tgt') ?? Number.NaN
-  const cells = [...rates].map(([name, rate]) => {
-    const mib = (rate * load.sizeBytes) / (1024 * 1024)
-    const ratio = name === 'tgt' ? '' : `  ${(rate / tgt).toFixed(2)} of tgt`
-    return `${name} ${Math.round(rate)}/s ${Math.round(mib)} MiB/s${ratio}`
+/** User and system time so far. proc(5): fields 14 and 15, in ticks of 10 ms. */
+async function cpuSeconds(pid: number | undefined): Promise<number> {
+  if (pid === undefined) return Number.NaN
+  const stat = await readFile(`/proc/${pid}/stat`, 'ascii')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+function describe(load: Load, results: ReadonlyMap<string, Result>): string {
+  const tgt = results.get('tgt')?.perSecond ?? Number.NaN
+  const cells = [...results].map(([name, { perSecond, cpuUs }]) => {
+    const mib = (perSecond * load.sizeBytes) / (1024 * 1024)
+    const ratio = name === 'tgt' ? '' : `  ${(perSecond / tgt).toFixed(2)} of tgt`
+    const cpu = Number.isNaN(cpuUs) ? '' : ` ${Math.round(cpuUs)} us CPU`
+    return `${name} ${Math.round(perSecond)}/s ${Math.round(mib)} MiB/s${cpu}${ratio}`
   })
   return `${load.name.padEnd(32)} ${cells.join('   ')}   (aim ${load.aim.toFixed(1)})`
 }
@@ -92,8 +120,8 @@ async function main(): Promise<void> {
   try {
     const ready = JSON.parse((await target.output(/^\{.*\}$/m))[0]) as { luns: { url: string }[] }
     const contenders = [
-      { name: 'tgt', url: peer.url },
-      { name: 'palisade', url: ready.luns[0]!.url },
+      { name: 'tgt', url: peer.url, pid: peer.pid },
+      { name: 'palisade', url: ready.luns[0]!.url, pid: target.pid },
       ...values.url.map((text) => {
         const equals = text.indexOf('=')
         return { name: text.slice(0, equals), url: text.slice(equals + 1) }
@@ -102,9 +130,9 @@ async function main(): Promise<void> {
     const options = { rounds: Number(values.rounds), seconds: Number(values.seconds) }
     for (const load of loads) {
       if (!load.name.includes(values.only)) continue
-      const rates = await measure(contenders, load, options)
-      const line = JSON.stringify({ load: load.name, aim: load.aim, rates: [...rates] })
-      process.stdout.write(`${values.json ? line : describe(load, rates)}\n`)
+      const results = await measure(contenders, load, options)
+      const line = JSON.stringify({ load: load.name, aim: load.aim, results: [...results] })
+      process.stdout.write(`${values.json ? line : describe(load, results)}\n`)
     }
   } finally {
     peer.stop()

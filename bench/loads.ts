@@ -9,8 +9,13 @@ export interface Load {
   readonly sizeBytes: number
   /** Ratio to the peer that is aimed at. */
   readonly aim: number
-  /** Operations per second against a disk of `diskBytes`. */
-  measure(url: string, seconds: number): Promise<number>
+  measure(url: string, seconds: number): Promise<Measured>
+}
+
+export interface Measured {
+  readonly perSecond: number
+  /** Operations in all, trial runs included. */
+  readonly operations: number
 }
 
 interface QemuLoad {
@@ -35,7 +40,7 @@ function qemu(load: QemuLoad): Load {
     async measure(url, seconds) {
       const trial = Math.ceil(perSecond / 10)
       const count = Math.ceil((trial / (await bench(url, trial))) * seconds)
-      return count / (await bench(url, count))
+      return { perSecond: count / (await bench(url, count)), operations: trial + count }
     },
   }
 }
@@ -46,11 +51,12 @@ const randomRead: Load = {
   sizeBytes: 4 * KIB,
   aim: 1,
   async measure(url, seconds) {
-    const args = ['-m', '32', '-b', '8', '-r', '-t', String(Math.max(1, Math.round(seconds))), url]
+    const whole = Math.max(1, Math.round(seconds))
+    const args = ['-m', '32', '-b', '8', '-r', '-t', String(whole), url]
     const { stdout, stderr } = await run('iscsi-perf', args)
     const average = /iops average (\d+)/.exec(stdout)?.[1]
     if (average === undefined) throw new Error(`iscsi-perf: ${stdout}${stderr}`)
-    return Number(average)
+    return { perSecond: Number(average), operations: Number(average) * whole }
   },
 }
 

@@ -4,6 +4,7 @@ import { run } from '../test/support/palisade-process.ts'
 
 export interface Peer {
   readonly url: string
+  readonly pid: number
   stop(): void
 }
 
@@ -27,6 +28,7 @@ export async function startTgt(file: string, port: number): Promise<Peer> {
   if ((await admin('--op', 'bind', ...target, '-I', 'ALL')) !== 0) throw new Error('tgtd: bind')
   return {
     url: `iscsi://127.0.0.1:${port}/${iqn}/1`,
+    pid: daemon.pid ?? -1,
     // It does not end on SIGTERM.
     stop: () => daemon.kill('SIGKILL'),
   }
