@@ -1,15 +1,13 @@
 /**
- * One open file or block device. Small reads are tried on the event loop as long as they prove to
- * come from the page cache: a cached 4 KiB read costs 1 us there and 5 to 30 us through the thread
- * pool. A read that took long enough to have been a disk access sends the next ones to the pool,
- * for a time that doubles while misses go on.
+ * One open file or block device. Small reads and writes run on the event loop as long as they prove
+ * to be served by the page cache (loop-pace.ts), others in the thread pool.
  */
-import { close, fdatasync, ftruncate, read, readSync, writev } from 'node:fs'
-import { performance } from 'node:perf_hooks'
+import { close, fdatasync, ftruncate, read, readSync, writev, writevSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { StorageError } from '../base/errors.ts'
 import { fileIo } from '../base/limits.ts'
 import type { BlockFile } from '../ports/block-file.ts'
+import { LoopPace } from './loop-pace.ts'
 import { fileError } from './node-errors.ts'
 
 const ftruncateAsync = promisify(ftruncate)
@@ -33,9 +31,10 @@ export class NodeBlockFile implements BlockFile {
   #inFlight = 0
   #closed = false
   #idle: (() => void) | undefined
-  #poolUntilMs = 0
-  #poolForMs: number = fileIo.poolFirstMs
-  #quickReads = 0
+  /** A sync under way may hold what a write needs: such writes go to the pool. */
+  #syncing = 0
+  readonly #reads = new LoopPace({ slowMs: fileIo.slowReadMs, diskCount: blocksRead })
+  readonly #writes = new LoopPace({ slowMs: fileIo.slowWriteMs })
 
   constructor(file: OpenedFile) {
     this.#path = file.path
@@ -49,21 +48,30 @@ export class NodeBlockFile implements BlockFile {
   }
 
   read(buffer: Buffer, offsetBytes: number): Promise<void> {
-    if (buffer.length <= fileIo.largestLoopReadBytes && !this.#closed) {
-      const startedMs = performance.now()
-      if (startedMs >= this.#poolUntilMs) return this.#readOnLoop(buffer, offsetBytes, startedMs)
+    if (buffer.length <= fileIo.largestLoopBytes && !this.#closed) {
+      const begunMs = this.#reads.begin()
+      if (begunMs !== undefined) return this.#readOnLoop(buffer, offsetBytes, begunMs)
     }
-    if (buffer.length === 0) return done
     return this.#run('read', (settle) => this.#readInPool(buffer, offsetBytes, 0, settle))
   }
 
   write(buffers: readonly Uint8Array[], offsetBytes: number): Promise<void> {
-    if (buffers.every((buffer) => buffer.length === 0)) return done
+    const lengthBytes = totalBytes(buffers)
+    if (lengthBytes === 0) return done
+    if (lengthBytes <= fileIo.largestLoopBytes && this.#syncing === 0 && !this.#closed) {
+      const begunMs = this.#writes.begin()
+      if (begunMs !== undefined) return this.#writeOnLoop(buffers, offsetBytes, begunMs)
+    }
     return this.#run('write', (settle) => this.#writeInPool(buffers, offsetBytes, settle))
   }
 
-  flush(): Promise<void> {
-    return this.#run('sync', (settle) => fdatasync(this.#fd, settle))
+  async flush(): Promise<void> {
+    this.#syncing++
+    try {
+      await this.#run('sync', (settle) => fdatasync(this.#fd, settle))
+    } finally {
+      this.#syncing--
+    }
   }
 
   async resize(sizeBytes: number): Promise<void> {
@@ -88,7 +96,7 @@ export class NodeBlockFile implements BlockFile {
     await closeAsync(this.#fd)
   }
 
-  #readOnLoop(buffer: Buffer, offsetBytes: number, startedMs: number): Promise<void> {
+  #readOnLoop(buffer: Buffer, offsetBytes: number, begunMs: number): Promise<void> {
     try {
       let filled = 0
       while (filled < buffer.length) {
@@ -105,19 +113,31 @@ export class NodeBlockFile implements BlockFile {
     } catch (error) {
       return Promise.reject(fileError('read', this.#path, error))
     }
-    this.#judge(performance.now(), startedMs)
+    this.#reads.judge(begunMs)
     return done
   }
 
-  #judge(nowMs: number, startedMs: number): void {
-    if (nowMs - startedMs > fileIo.slowReadMs) {
-      this.#quickReads = 0
-      this.#poolUntilMs = nowMs + this.#poolForMs
-      this.#poolForMs = Math.min(this.#poolForMs * 2, fileIo.poolLongestMs)
-    } else if (++this.#quickReads >= fileIo.quickReadsToForget) {
-      this.#quickReads = 0
-      this.#poolForMs = fileIo.poolFirstMs
+  #writeOnLoop(
+    buffers: readonly Uint8Array[],
+    offsetBytes: number,
+    begunMs: number,
+  ): Promise<void> {
+    try {
+      let rest = buffers
+      let at = offsetBytes
+      for (let left = totalBytes(buffers); left > 0; ) {
+        const count = writevSync(this.#fd, rest, at)
+        if (count === 0) return Promise.reject(this.#nothingWritten(at))
+        this.#grown(at + count)
+        left -= count
+        at += count
+        if (left > 0) rest = after(rest, count)
+      }
+    } catch (error) {
+      return Promise.reject(fileError('write', this.#path, error))
     }
+    this.#writes.judge(begunMs)
+    return done
   }
 
   #readInPool(buffer: Buffer, offsetBytes: number, filled: number, settle: Settle): void {
@@ -131,18 +151,26 @@ export class NodeBlockFile implements BlockFile {
   }
 
   #writeInPool(buffers: readonly Uint8Array[], offsetBytes: number, settle: Settle): void {
-    const lengthBytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
+    const lengthBytes = totalBytes(buffers)
     writev(this.#fd, buffers, offsetBytes, (error, count) => {
       if (error !== null) return settle(error)
-      this.#sizeBytes = Math.max(this.#sizeBytes, offsetBytes + count)
+      this.#grown(offsetBytes + count)
       if (count === lengthBytes) return settle(null)
-      if (count === 0) return settle(new Error(`nothing written at ${offsetBytes}`))
+      if (count === 0) return settle(this.#nothingWritten(offsetBytes))
       this.#writeInPool(after(buffers, count), offsetBytes + count, settle)
     })
   }
 
   #shortRead(offsetBytes: number): StorageError {
     return new StorageError('io-error', `read ${this.#path}: nothing there at byte ${offsetBytes}`)
+  }
+
+  #nothingWritten(offsetBytes: number): StorageError {
+    return new StorageError('io-error', `write ${this.#path}: nothing taken at ${offsetBytes}`)
+  }
+
+  #grown(endBytes: number): void {
+    if (endBytes > this.#sizeBytes) this.#sizeBytes = endBytes
   }
 
   #run(action: string, start: (settle: Settle) => void): Promise<void> {
@@ -174,4 +202,15 @@ function after(buffers: readonly Uint8Array[], bytes: number): Uint8Array[] {
     }
   }
   return rest
+}
+
+function totalBytes(buffers: readonly Uint8Array[]): number {
+  let bytes = 0
+  for (const buffer of buffers) bytes += buffer.length
+  return bytes
+}
+
+/** Blocks that this process has had to wait for a disk to read. */
+function blocksRead(): number {
+  return process.resourceUsage().fsRead
 }
