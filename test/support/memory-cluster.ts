@@ -102,12 +102,15 @@ export class MemoryCluster {
   }
 
   /** An initiator logs in to a volume at the shim; sequential numbers make different ISIDs. */
-  async attach(volume: string, options: { name?: string; isid?: number } = {}): Promise<Initiator> {
-    const { name = 'a', isid = 1 } = options
+  async attach(
+    volume: string,
+    options: { name?: string; isid?: number; address?: string } = {},
+  ): Promise<Initiator> {
+    const { name = 'a', isid = 1, address = this.portal } = options
     const opening = openLeg({
       network: this.network,
       clock: this.#still,
-      address: this.portal,
+      address,
       initiatorName: `iqn.2026-11.example:${name}`,
       isid: Buffer.from([0x80, 0, 0, 0, 0, isid]),
       targetName: `iqn.2026-11.io.palisade:${volume}`,
