@@ -17,7 +17,6 @@ import { pinoLog } from '../adapters/pino-log.ts'
 import { parseAddress } from '../base/address.ts'
 import { StorageError } from '../base/errors.ts'
 import { pageBytes } from '../base/limits.ts'
-import type { BlockFiles } from '../ports/block-file.ts'
 import { isName, namePatternText } from '../volume/names.ts'
 import { parseAddressOption } from './address-option.ts'
 import { requireOption } from './config-file.ts'
@@ -38,27 +37,18 @@ export interface ManagedOptions {
   readonly logLevel?: string
 }
 
-/** The disk under the server: a test may give one that loses what was not flushed. */
-export interface Disk {
-  readonly files: BlockFiles
-  readonly bootId: string
-}
-
 const directoryFormat = { program: 'server', version: 1 } as const
 const logoutGraceMs = 1_000
 const mostPortals = 2
 
-export async function runManaged(
-  options: ManagedOptions,
-  makeDisk: (directory: string) => Disk = realDisk,
-): Promise<void> {
+export async function runManaged(options: ManagedOptions): Promise<void> {
   const settings = readSettings(options)
   const releases: (() => Promise<void>)[] = []
   const release = async (): Promise<void> => {
     for (const run of releases.splice(0).reverse()) await run()
   }
   try {
-    const server = await start(settings, makeDisk, releases)
+    const server = await start(settings, releases)
     sayReady(options.json === true, settings.name, server)
     await untilStopped(release)
   } catch (error) {
@@ -116,14 +106,9 @@ function readListen(text: string, field: string): Settings['control'] {
   return { listen }
 }
 
-function realDisk(directory: string): Disk {
-  return { files: new NodeBlockFiles(directory), bootId: readBootId() }
-}
-
 /** What was acquired is in `releases`, also when this rejects. */
 async function start(
   settings: Settings,
-  makeDisk: (directory: string) => Disk,
   releases: (() => Promise<void>)[],
 ): Promise<StorageServer> {
   const { name, directory, manager, portals, control, capacityBytes, logLevel } = settings
@@ -135,7 +120,7 @@ async function start(
   releases.push(() => records.close())
   const metadata = await openLmdb(join(directory, 'meta.lmdb'))
   releases.push(() => metadata.close())
-  const { files, bootId } = makeDisk(directory)
+  const files = new NodeBlockFiles(directory)
   const server = await StorageServer.start(
     {
       clock: nodeClock,
@@ -143,7 +128,7 @@ async function start(
       network: new NodeNetwork(log),
       rpc: new GrpcRpc(),
       records,
-      store: { files, metadata, random: nodeRandom, bootId, capacityBytes },
+      store: { files, metadata, random: nodeRandom, bootId: readBootId(), capacityBytes },
     },
     { serverId, name, portals, control, manager, version, processId: nodeRandom.uuid() },
   )

@@ -66,7 +66,7 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     return this.#touch(task, 'read', async (store) => {
       const data = await store.read(lba, blocks)
       counters.readBytes += blocks * blockBytes
-      return good(data)
+      return store.release === undefined ? good(data) : good(data, () => store.release?.(data))
     })
   }
 

@@ -1,47 +1,108 @@
 /**
- * The `palisade target` of a machine that is about to lose its power: unflushed writes live in this
- * process only. SIGKILL loses them all; SIGUSR2 lets any part of them reach the disk and ends the
- * process. Each start is another boot. PALISADE_TEST_SEED chooses what is lost,
- * PALISADE_TEST_FAIL_FLUSH the flush that fails, counted from 1 after the start.
+ * The storage server of a machine that loses its power again and again: unflushed writes live in
+ * this process only. At SIGUSR2 the power fails: from that instant no disk answers, any part of
+ * what was not flushed reaches the files, and after another boot a new server starts on them, in
+ * the same process to save its start. SIGKILL loses everything that was not flushed. Takes the
+ * arguments of `palisade target`. PALISADE_TEST_SEED chooses what is lost, PALISADE_TEST_FAIL_FLUSH
+ * the flush that fails in the first life, counted from 1.
  */
 import { randomUUID } from 'node:crypto'
-import { Command } from 'commander'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { GrpcRpc } from '../../src/adapters/grpc-rpc.ts'
+import { openLmdb } from '../../src/adapters/lmdb-key-value.ts'
 import { NodeBlockFiles } from '../../src/adapters/node-block-files.ts'
-import { type ManagedOptions, runManaged } from '../../src/cli/target-managed.ts'
+import { nodeClock } from '../../src/adapters/node-clock.ts'
+import { NodeNetwork } from '../../src/adapters/node-network.ts'
+import { nodeRandom } from '../../src/adapters/node-random.ts'
+import { pinoLog } from '../../src/adapters/pino-log.ts'
+import { serverIdentity } from '../../src/cli/server-identity.ts'
+import { parseSize } from '../../src/cli/size.ts'
+import type { KeyValue } from '../../src/ports/key-value.ts'
+import { StorageServer } from '../../targets/storage-server.ts'
 import { FaultPlan, seededRandom } from './fault-plan.ts'
 import { LossyBlockFiles } from './lossy-block-files.ts'
 
-const gather = (value: string, before: readonly string[]): string[] => [...before, value]
+const text = { type: 'string', default: '' } as const
+const { values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    name: text,
+    dir: text,
+    manager: text,
+    control: text,
+    capacity: text,
+    'log-level': text,
+    portal: { type: 'string', multiple: true, default: [] },
+    json: { type: 'boolean' },
+  },
+})
+const random = seededRandom(Number(process.env.PALISADE_TEST_SEED ?? '1'))
+const log = pinoLog({ level: values['log-level'], fields: { program: 'lossy server' } })
 
-async function main(): Promise<void> {
-  const program = new Command()
-    .argument('<verb>')
-    .option('--name <name>')
-    .option('--dir <dir>')
-    .option('--manager <address>')
-    .option('--control <address>')
-    .option('--capacity <size>')
-    .option('--portal <address>', '', gather, [])
-    .option('--log-level <level>')
-    .option('--json')
-    .parse()
-  const random = seededRandom(Number(process.env.PALISADE_TEST_SEED ?? '1'))
-  const failing = process.env.PALISADE_TEST_FAIL_FLUSH
-  const plan = new FaultPlan({
-    random,
-    ...(failing === undefined ? {} : { failFlushAt: Number(failing) }),
+await mkdir(values.dir, { recursive: true })
+const serverId = await serverIdentity(values.dir, values.name)
+const records = await openLmdb(join(values.dir, 'volumes.lmdb'))
+const metadata = await openLmdb(join(values.dir, 'meta.lmdb'))
+const failing = process.env.PALISADE_TEST_FAIL_FLUSH
+await live(failing === undefined ? {} : { failFlushAt: Number(failing) })
+
+/** One life, from boot to the loss of power. */
+async function live(faults: { readonly failFlushAt?: number }): Promise<void> {
+  const plan = new FaultPlan({ random, ...faults })
+  const files = new LossyBlockFiles(new NodeBlockFiles(values.dir), plan)
+  const powerLost = new Promise<void>((resolve) => process.once('SIGUSR2', () => resolve()))
+  const server = await StorageServer.start(
+    {
+      clock: nodeClock,
+      log,
+      network: new NodeNetwork(log),
+      rpc: new GrpcRpc(),
+      records: mortal(records, plan),
+      store: {
+        files,
+        metadata: mortal(metadata, plan),
+        random: nodeRandom,
+        bootId: randomUUID(),
+        capacityBytes: parseSize(values.capacity, { field: '--capacity', multipleOfBytes: 1 }),
+      },
+    },
+    {
+      ...{ serverId, name: values.name, manager: values.manager, version: 'test' },
+      portals: values.portal.map((listen) => ({ listen })),
+      control: { listen: values.control },
+      processId: randomUUID(),
+    },
+  )
+  const portals = server.portals.map((address) => ({ kind: 'iscsi', address }))
+  console.log(JSON.stringify({ ready: true, pid: process.pid, portals }))
+  const next = powerLost.then(async () => {
+    plan.stop()
+    // Its operations never end; its sockets do.
+    server.stop(0).catch(fail)
+    await files.crash()
+    await live({})
   })
-  await runManaged(program.opts<ManagedOptions>(), (directory) => {
-    const files = new LossyBlockFiles(new NodeBlockFiles(directory), plan)
-    process.once('SIGUSR2', () => {
-      plan.stop()
-      files.crash().then(
-        () => process.exit(42),
-        () => process.exit(43),
-      )
-    })
-    return { files, bootId: randomUUID() }
-  })
+  next.catch(fail)
 }
 
-await main()
+/** A store of which nothing is heard any more once the power is lost; what it holds is durable. */
+function mortal(store: KeyValue, plan: FaultPlan): KeyValue {
+  return {
+    get: (key) => store.get(key),
+    range: (prefix) => store.range(prefix),
+    transact: async (transaction) => {
+      await plan.before('transact')
+      const applied = await store.transact(transaction)
+      await plan.after()
+      return applied
+    },
+    close: () => Promise.resolve(),
+  }
+}
+
+function fail(error: unknown): never {
+  console.error(error)
+  process.exit(1)
+}

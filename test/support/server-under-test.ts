@@ -78,6 +78,18 @@ export class ServerUnderTest {
     await manager.registered(this.name)
   }
 
+  /** The machine of a lossy root loses its power and boots again. */
+  async losePower(): Promise<void> {
+    const { process, name } = this
+    const { manager } = this.#options
+    process.stdout = ''
+    manager.servers.delete(name)
+    process.kill('SIGUSR2')
+    const [line] = await process.output(/^\{.*"ready":true.*\}$/m)
+    this.#ready = JSON.parse(line) as Ready
+    await manager.registered(name, ({ server }) => server.portals.includes(this.portal))
+  }
+
   get portals(): readonly string[] {
     return this.#ready.portals.flatMap(({ kind, address }) => (kind === 'iscsi' ? [address] : []))
   }
