@@ -13,6 +13,7 @@ export class VolumeState {
   readonly #refresh: (newerThan: number) => void
   #map: VolumeMap
   #routing: Routing
+  #admission: Admission
   #segments: ReadonlyMap<string, Segment>
   #gone = false
 
@@ -22,6 +23,7 @@ export class VolumeState {
     this.#refresh = refresh
     this.#map = map
     this.#routing = new Routing(map)
+    this.#admission = admissionOf(map, client)
     this.#segments = segmentsOf(map)
   }
 
@@ -40,9 +42,7 @@ export class VolumeState {
 
   /** Ours: `admission` grows each time something is taken away from us. */
   get admission(): Admission {
-    const client = this.#client
-    const own = this.#map.admissions.find((each) => each.client === client)
-    return own ?? { client, admission: 0, fenced: false }
+    return this.#admission
   }
 
   segment(segmentId: string): Segment | undefined {
@@ -58,6 +58,7 @@ export class VolumeState {
   take(map: VolumeMap): boolean {
     if (map.generation < this.#map.generation) return false
     this.#map = map
+    this.#admission = admissionOf(map, this.#client)
     this.#gone = false
     if (!map.deleted) {
       this.#routing = new Routing(map)
@@ -74,6 +75,11 @@ export class VolumeState {
   wantNewerThan(generation: number): void {
     if (this.#map.generation <= generation) this.#refresh(generation)
   }
+}
+
+function admissionOf(map: VolumeMap, client: string): Admission {
+  const own = map.admissions.find((each) => each.client === client)
+  return own ?? { client, admission: 0, fenced: false }
 }
 
 function segmentsOf(map: VolumeMap): ReadonlyMap<string, Segment> {

@@ -9,6 +9,7 @@ import { checkCondition, good, type ScsiResult, type Sense, Status } from '../..
 import { LOGICAL_UNIT_NOT_READY, WRITE_ERROR } from '../../src/scsi/sense.ts'
 import { isCompared } from '../../src/volume/comparator.ts'
 import { naaDesignator, unitSerial } from '../../src/volume/identity.ts'
+import type { VolumeMap } from '../../src/volume/map.ts'
 import type { PieceRequest } from '../router/piece-request.ts'
 import type { Router } from '../router/router.ts'
 import type { VolumeState } from '../volume-state.ts'
@@ -28,27 +29,20 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
   readonly #state: VolumeState
   readonly #router: Router
   readonly #ledger: FlushLedger
-  readonly #identity: Pick<UnitFacts, 'serial' | 'naa'>
+  #facts: UnitFacts
 
   constructor(state: VolumeState, router: Router, ledger: FlushLedger) {
     this.#state = state
     this.#router = router
     this.#ledger = ledger
-    const { volumeId } = state.map
-    this.#identity = { serial: unitSerial(volumeId), naa: naaDesignator(volumeId) }
+    this.#facts = factsOf(state.map)
   }
 
+  /** Asked several times for each command; only the size ever changes. */
   get facts(): UnitFacts {
-    const { blocks, blockBytes } = this.#state.map
-    return {
-      blocks,
-      blockBytes,
-      physicalBlockBytes,
-      thin: true,
-      writeCache: true,
-      readOnly: false,
-      ...this.#identity,
-    }
+    const { map } = this.#state
+    if (map.blocks !== this.#facts.blocks) this.#facts = factsOf(map)
+    return this.#facts
   }
 
   /** A client that is shut out hears so before any of its data is asked for. */
@@ -104,5 +98,18 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
     } finally {
       ended()
     }
+  }
+}
+
+function factsOf({ volumeId, blocks, blockBytes }: VolumeMap): UnitFacts {
+  return {
+    blocks,
+    blockBytes,
+    physicalBlockBytes,
+    thin: true,
+    writeCache: true,
+    readOnly: false,
+    serial: unitSerial(volumeId),
+    naa: naaDesignator(volumeId),
   }
 }

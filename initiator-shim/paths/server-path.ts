@@ -52,6 +52,8 @@ export interface PathTarget {
 interface Session {
   readonly leg: Leg
   readonly way: Way
+  /** The header of the last command, for the next: it changes only with the generation. */
+  stamp?: { readonly generation: number; readonly header: Buffer }
 }
 
 export class ServerPath {
@@ -112,10 +114,15 @@ export class ServerPath {
     const session = this.#session
     assert(session !== undefined && this.up, 'a path that is up')
     const { route } = session.way
-    const flags = route === 'management' ? FenceFlag.managementPath : 0
-    const header = encodeGenerationHeader(BigInt(generation), flags)
-    this.counters.sent(route, command.dataInBytes ?? bytesOf(command.dataOut))
-    return session.leg.submit({ ...command, header })
+    const { lun, cdb, dataOut, dataInBytes } = command
+    this.counters.sent(route, dataInBytes ?? bytesOf(dataOut))
+    return session.leg.submit({
+      lun,
+      cdb,
+      header: stamp(session, generation),
+      dataOut,
+      dataInBytes,
+    })
   }
 
   /** For good. What is in flight is lost, and what was lost stays in doubt. */
@@ -257,6 +264,14 @@ export class ServerPath {
   #pause(ms: number): Promise<void> {
     return anyOf([this.changed], { clock: this.#ports.clock, ms })
   }
+}
+
+function stamp(session: Session, generation: number): Buffer {
+  if (session.stamp?.generation !== generation) {
+    const flags = session.way.route === 'management' ? FenceFlag.managementPath : 0
+    session.stamp = { generation, header: encodeGenerationHeader(BigInt(generation), flags) }
+  }
+  return session.stamp.header
 }
 
 export function routeOf(path: ServerPath): Route | 'none' {

@@ -5,8 +5,8 @@ export interface PieceRequest {
   readonly segmentId: string
   /** The CDB for a replica on which the segment begins at this block. */
   readonly cdb: (startBlock: number) => Buffer
-  readonly dataOut?: (startBlock: number) => readonly Buffer[]
-  readonly dataInBytes?: number
+  readonly dataOut: ((startBlock: number) => readonly Buffer[]) | undefined
+  readonly dataInBytes: number | undefined
 }
 
 export type PieceOutcome =

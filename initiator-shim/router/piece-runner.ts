@@ -88,7 +88,7 @@ export class PieceRunner {
   }
 
   /** One round: undefined asks for another. */
-  async #step(): Promise<PieceOutcome | undefined> {
+  #step(): PieceOutcome | Promise<PieceOutcome | undefined> {
     if (this.#command.verdict !== undefined) return this.#endByVerdict()
     const next = this.#next()
     if (next.kind === 'failed') return next
@@ -129,18 +129,14 @@ export class PieceRunner {
     this.#doubt = undefined
     const { generation } = state.map
     const { logins } = path
+    const { lun, startBlock } = replica
     const { dataInBytes } = this.#request
-    const dataOut = this.#request.dataOut?.(replica.startBlock)
-    const task = path.send(
-      {
-        lun: replica.lun,
-        cdb: this.#request.cdb(replica.startBlock),
-        ...(dataOut !== undefined && { dataOut }),
-        ...(dataInBytes !== undefined && { dataInBytes }),
-      },
-      generation,
-    )
-    const answer = await this.#command.fly(task)
+    const cdb = this.#request.cdb(startBlock)
+    const dataOut = this.#request.dataOut?.(startBlock)
+    const task = path.send({ lun, cdb, dataOut, dataInBytes }, generation)
+    this.#command.flies(task)
+    const answer = await task.answer
+    this.#command.landed(task)
     if (answer.kind === 'status') return this.#answered(answer, generation)
     if (answer.kind === 'lost') {
       if (answer.sent) this.#doubt = { path, login: logins, generation }
@@ -213,7 +209,7 @@ export class PieceRunner {
       command.end(notReady)
       return
     }
-    command.heldBy.add(this.#request.segmentId)
+    command.holdFor(this.#request.segmentId)
     held(command)
     await anyOf([command.wake, ...signals], ms === undefined ? undefined : { clock, ms })
     return

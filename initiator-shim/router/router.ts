@@ -75,9 +75,8 @@ export class Router {
   }
 
   async #runPieces(command: Command, requests: readonly PieceRequest[]): Promise<RouterOutcome> {
-    const outcomes = await Promise.all(
-      requests.map((request) => new PieceRunner(this.#parts, command, request).run()),
-    )
+    const runs = requests.map((request) => new PieceRunner(this.#parts, command, request).run())
+    const outcomes = runs.length === 1 ? [await runs[0]!] : await Promise.all(runs)
     const dataIn: (readonly Buffer[])[] = []
     for (const outcome of outcomes) {
       if (outcome.kind === 'failed') return outcome

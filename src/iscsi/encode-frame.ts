@@ -12,9 +12,9 @@ export interface Digests {
 
 export interface FrameParts {
   /** A whole number of four-byte words, as `buildAhs` makes it. */
-  readonly ahs?: Uint8Array
-  readonly data?: readonly Uint8Array[]
-  readonly immediate?: boolean
+  readonly ahs?: Uint8Array | undefined
+  readonly data?: readonly Uint8Array[] | undefined
+  readonly immediate?: boolean | undefined
   /** Default: none, as in the login phase. */
   readonly digests?: Digests
 }

@@ -5,11 +5,11 @@ export interface LegCommand {
   /** At most 16 bytes. */
   readonly cdb: Buffer
   /** An encoded generation header (src/volume/generation-header.ts) for the command and its data. */
-  readonly header?: Buffer
+  readonly header?: Buffer | undefined
   /** Borrowed until the answer. */
-  readonly dataOut?: readonly Buffer[]
+  readonly dataOut?: readonly Buffer[] | undefined
   /** How many bytes the command reads. */
-  readonly dataInBytes?: number
+  readonly dataInBytes?: number | undefined
 }
 
 export type LegAnswer =
@@ -18,7 +18,7 @@ export type LegAnswer =
       /** SAM-5 5.3.1. */
       readonly status: number
       /** Sense data as they came, with status CHECK CONDITION. */
-      readonly sense?: Buffer
+      readonly sense?: Buffer | undefined
       /** Slices of received chunks; less than was asked for where the target says so. */
       readonly dataIn: readonly Buffer[]
     }

@@ -55,7 +55,8 @@ export class LegConnection {
   /** False: enough is queued, wait for the stream to drain. Owns `header`, borrows the data. */
   send(header: Buffer, parts: Omit<FrameParts, 'digests'> = {}): boolean {
     if (this.#ended) return true
-    return this.#stream.write(encodeFrame(header, { ...parts, digests: this.#digests }))
+    const { ahs, data, immediate } = parts
+    return this.#stream.write(encodeFrame(header, { ahs, data, immediate, digests: this.#digests }))
   }
 
   /** Ends at once; what is queued here may or may not have left. */

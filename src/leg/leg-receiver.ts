@@ -96,7 +96,7 @@ export class LegReceiver {
     const { status } = pdu
     return (
       this.#statusFault(pdu) ??
-      this.#answer(open, { kind: 'status', status, dataIn: open.dataIn.data })
+      this.#answer(open, { kind: 'status', status, dataIn: open.dataIn.data, sense: undefined })
     )
   }
 
@@ -105,14 +105,12 @@ export class LegReceiver {
     const open = this.#events.find(pdu.initiatorTaskTag)
     if (open === undefined) return 'SCSI Response to no command'
     if (pdu.response !== completedAtTarget) return 'target failure'
-    const sense = senseOf(frame)
-    const answer: LegAnswer = {
-      kind: 'status',
-      status: pdu.status,
-      dataIn: open.dataIn.data,
-      ...(sense !== undefined && { sense }),
-    }
-    return this.#statusFault(pdu) ?? this.#answer(open, answer)
+    const { status } = pdu
+    const { data } = open.dataIn
+    return (
+      this.#statusFault(pdu) ??
+      this.#answer(open, { kind: 'status', status, dataIn: data, sense: senseOf(frame) })
+    )
   }
 
   #answer(open: OpenCommand, answer: LegAnswer): undefined {

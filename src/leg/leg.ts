@@ -189,20 +189,23 @@ export class Leg {
       expStatSn: this.#receiver.expStatSn,
       cdb: padded(command.cdb),
     })
-    this.#send(header, { ...ahsOf(command), ...(data !== undefined && { data }) })
+    this.#send(header, { ahs: command.header, data })
     if (!final) this.#sendParts(open, open.dataOut.unsolicited())
   }
 
   /** Every Data-Out carries the generation header of its command. */
   #sendParts(open: OpenCommand, parts: readonly DataOutPart<Buffer>[]): void {
-    for (const { data, ...part } of parts) {
+    for (const { final, targetTransferTag, dataSn, bufferOffset, data } of parts) {
       const header = dataOut.build({
-        ...part,
+        final,
+        targetTransferTag,
+        dataSn,
+        bufferOffset,
         lun: encodeLun(open.command.lun),
         initiatorTaskTag: open.initiatorTaskTag,
         expStatSn: this.#receiver.expStatSn,
       })
-      this.#send(header, { ...ahsOf(open.command), data })
+      this.#send(header, { ahs: open.command.header, data })
     }
   }
 
@@ -278,8 +281,4 @@ function padded(cdb: Buffer): Buffer {
   const whole = Buffer.alloc(cdbBytes)
   cdb.copy(whole)
   return whole
-}
-
-function ahsOf(command: LegCommand): { readonly ahs?: Buffer } {
-  return command.header === undefined ? {} : { ahs: command.header }
 }

@@ -115,8 +115,8 @@ function addStripedPieces(pieces: Piece[], { run, from, to, offset }: Span): voi
     share.blocks += blocks
     at += blocks
   }
-  shares.forEach((share, column) => {
-    pieces.push({ segment: columns[column]!, ...share })
+  shares.forEach(({ lba, blocks, parts }, column) => {
+    pieces.push({ segment: columns[column]!, lba, blocks, parts })
   })
 }
 
