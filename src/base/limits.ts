@@ -148,6 +148,8 @@ export const manager = {
   /** How long GetMap waits for a newer map. */
   getMapWaitMs: 5_000,
   keepAliveMs: 1_000,
+  /** Known servers, adopted or not. */
+  servers: 10_000,
   /** Newest reports of clients kept, one a client and portal. */
   reports: 1_000,
   firstPduDeadlineMs: 5_000,

@@ -138,6 +138,7 @@ export class VolumeAdmin {
     await volume.change({
       name: 'delete',
       closes: true,
+      givesUp: true,
       next: asDeleted,
       accept: (replies) => {
         const sessions = replies.reduce((sum, reply) => sum + reply.sessions, 0)
@@ -203,7 +204,7 @@ export class VolumeAdmin {
   async #undoRefused(volume: ManagedVolume): Promise<void> {
     const { refusals } = volume
     if (refusals.length === 0) return
-    await volume.change({ name: 'delete', closes: true, next: asDeleted })
+    await volume.change({ name: 'delete', closes: true, givesUp: true, next: asDeleted })
     throw new StorageError(
       'conflict',
       `volume ${volume.map.name} not created: ${refusals.join('; ')}`,

@@ -21,6 +21,8 @@ export interface CloseRoundOptions {
   readonly client: (serverId: string) => StorageServerClient
   readonly isDead: (serverId: string) => boolean
   readonly retryMs: () => number
+  /** The server holds nothing of the volume yet; true: that is as good as closed. */
+  readonly absent: (serverId: string) => Promise<boolean>
 }
 
 export interface Closed {
@@ -134,12 +136,19 @@ export class CloseRound {
   }
 
   async #askOnce(serverId: string): Promise<void> {
-    const { clock, client, map, nextOrder } = this.#options
+    const { clock, client, map, nextOrder, absent } = this.#options
     const order = nextOrder()
     const request = { order, volumeId: map.volumeId }
-    const reply = await client(serverId).close(request, limits.orderDeadlineMs)
-    const leaseEndsMs = clock.nowMs() + reply.leaseLeftMs
-    this.#answers.set(serverId, { serverId, order, reply, leaseEndsMs })
+    try {
+      const reply = await client(serverId).close(request, limits.orderDeadlineMs)
+      const leaseEndsMs = clock.nowMs() + reply.leaseLeftMs
+      this.#answers.set(serverId, { serverId, order, reply, leaseEndsMs })
+    } catch (error) {
+      if (!(error instanceof StorageError && error.code === 'not-found')) throw error
+      if (!(await absent(serverId))) throw error
+      const reply = { generation: 0, leaseLeftMs: 0, drainedMs: 0, sessions: 0 }
+      this.#answers.set(serverId, { serverId, order, reply, leaseEndsMs: 0 })
+    }
   }
 
   #pause(serverId: string): Promise<void> {

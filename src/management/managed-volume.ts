@@ -48,6 +48,8 @@ export interface Plan {
   readonly closes: boolean
   /** The client that is fenced: the change is never given up, it stays pending. */
   readonly fences?: string
+  /** A server that holds nothing yet need not be closed: the volume is given up. */
+  readonly givesUp?: boolean
   /** Pure; called with the map of the moment. Undefined: nothing to do. */
   readonly next: (map: VolumeMap) => MapDraft | undefined
   /** Judges the answers to close; throws to undo them. */
@@ -244,7 +246,7 @@ export class ManagedVolume {
   async #close(job: Job): Promise<void> {
     const { plan } = job
     this.#phase = 'closing'
-    const round = this.#newRound()
+    const round = this.#newRound(plan)
     this.#round = round
     const isResumed = this.#context.store.fence(this.#map.volumeId) !== undefined
     const giveUpMs = isResumed ? 0 : limits.closeGivesUpMs
@@ -268,7 +270,7 @@ export class ManagedVolume {
     }
   }
 
-  #newRound(): CloseRound {
+  #newRound(plan: Plan): CloseRound {
     const { clock, nextOrder, client, isDead } = this.#context
     return new CloseRound({
       map: this.#map,
@@ -276,6 +278,13 @@ export class ManagedVolume {
       nextOrder,
       client,
       isDead,
+      absent: async (serverId) => {
+        if (plan.givesUp === true) return true
+        // Otherwise an activate of ours that is still on its way could open it after the commit:
+        // it has to have the map first, and with it the order that refuses what is late.
+        await this.#activations.activate(serverId, this.#map)
+        return false
+      },
       retryMs: () => (this.#phase === 'fence pending' ? limits.fenceRetryMs : limits.retryMs),
     })
   }

@@ -120,6 +120,9 @@ export class ServerRegistry {
   /** A server makes itself known. True when it is adopted. */
   async register(facts: ServerFacts): Promise<boolean> {
     this.#checkName(facts)
+    if (!this.#entries.has(facts.serverId) && this.#entries.size >= limits.servers) {
+      throw new StorageError('no-space', `more than ${limits.servers} servers`)
+    }
     this.#take(facts)
     if (this.#context.store.server(facts.serverId) === undefined) return false
     await this.#keepRecord(facts)
@@ -149,7 +152,11 @@ export class ServerRegistry {
 
   async declareDead(serverId: string): Promise<void> {
     const record = this.#context.store.server(serverId)
-    if (record === undefined) throw new StorageError('conflict', 'only an adopted server can be')
+    const name = this.nameOf(serverId)
+    if (record === undefined) throw new StorageError('conflict', `server ${name} was never added`)
+    if (await this.#answers(serverId)) {
+      throw new StorageError('conflict', `server ${name} answers, so it is not off: stop it first`)
+    }
     await this.#context.store.putServer({ ...record, declaredDead: true })
     this.#context.changed(serverId, 'dead')
   }
@@ -202,6 +209,16 @@ export class ServerRegistry {
     } catch (error) {
       entry.reachable = false
       throw error
+    }
+  }
+
+  async #answers(serverId: string): Promise<boolean> {
+    try {
+      await this.describe(serverId)
+      return true
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error
+      return false
     }
   }
 

@@ -10,8 +10,8 @@ export interface KeyValue {
   range(prefix: string): Promise<KeyValueEntry[]>
   /**
    * Applies all changes or none. Resolves true when committed *and durable*; false when a
-   * condition did not hold, in which case nothing changed. Transactions made in one turn may share
-   * one sync.
+   * condition did not hold, in which case nothing changed. Transactions take effect in the order of
+   * the calls; those made in one turn may share one sync.
    */
   transact(transaction: Transaction): Promise<boolean>
   close(): Promise<void>

@@ -3,6 +3,7 @@
  * servers, over a network in memory. Time moves only when the test moves it.
  */
 import t, { type Test } from 'tap'
+import { StorageError } from '../../../src/base/errors.ts'
 import type { VolumeReply } from '../../../src/control/messages/admin.ts'
 import { ControlCluster } from '../../support/control-cluster.ts'
 import { otherClient, testClient } from '../../support/volume-maps.ts'
@@ -167,6 +168,9 @@ await t.test('a server that an operator declared dead is not waited for', async 
   cluster.servers[1]!.kill()
   const fence = admin.fence({ volume: 'v', client: testClient }, 30_000)
   await cluster.clock.advance(1_000)
+  await t.rejects(cluster.run(admin.declareDead({ name: 's1' }, 9_000)), {
+    message: /server s1 answers, so it is not off/,
+  })
   await cluster.run(admin.declareDead({ name: 's2' }, 9_000))
   const { map } = await cluster.run(fence)
   t.equal(map.generation, 2)
@@ -219,6 +223,35 @@ await t.test('another incarnation of the only copy is another epoch', async (t) 
   await servers[0]!.start()
   await cluster.clock.advance(2_500)
   t.equal(cluster.servers[0]!.held(volumeId)?.generation, 2, 'a mere restart changes nothing')
+})
+
+await t.test('a server that never took the volume up', async (t) => {
+  const { cluster } = await started(t)
+  const { admin, servers } = cluster
+  const [, s2] = servers
+  const refuses = t.intercept(s2!.store, 'createReplica', {
+    value: () => Promise.reject(new StorageError('no-space', 'the disk is full')),
+  })
+  await t.rejects(cluster.run(admin.createVolume(volume('w', 8 * mib, 2), 9_000)), {
+    message: /volume w not created: s2: the disk is full/,
+  })
+  t.equal((await cluster.run(admin.listVolumes({}, 9_000))).maps.length, 1, 'nothing is left of it')
+  t.equal(servers[0]!.store.replicas.size, 1)
+  refuses.restore()
+
+  cluster.net.plan = () => ({ requestMs: 1, replyMs: 1 })
+  const creating = admin.createVolume(volume('x', 8 * mib, 2), 9_000)
+  // The server has said what it has room for; the activate is on its way.
+  await cluster.clock.advance(3)
+  cluster.net.cut('s2', true)
+  const { map } = await cluster.run(creating)
+  t.strictSame(states(cluster, map.volumeId), [map.generation, 'none'], 'made, but for s2')
+  const fence = admin.fence({ volume: 'x', client: testClient }, 9_000)
+  await cluster.clock.advance(300)
+  cluster.net.cut('s2', false)
+  const fenced = await cluster.run(fence)
+  const { generation } = fenced.map
+  t.strictSame(states(cluster, map.volumeId), [generation, generation], 'it took it up meanwhile')
 })
 
 await t.test('the manager dies at each step of a fence', async (t) => {
