@@ -188,7 +188,6 @@ export class PagedReplica implements ReplicaStore {
     const announced = this.#announce(fresh)
     try {
       await this.#writeData(lba, data, fresh)
-      this.#core.wrote()
       if (fresh.size > 0) await this.#core.append(this.#mappings(fresh))
       this.#core.stillStands()
     } finally {
@@ -220,6 +219,7 @@ export class PagedReplica implements ReplicaStore {
     const writes = this.#planWrites(lba, data, fresh)
     try {
       await settleAll(writes.map(({ buffers, atBytes }) => pages.write(buffers, atBytes)))
+      for (const { atBytes, bytes } of writes) this.#core.wrote(atBytes, bytes)
     } catch (error) {
       // Never mapped, and no I/O on them is left: the next owner writes them whole again.
       allocator.release([...fresh.values()])
@@ -292,7 +292,7 @@ export class PagedReplica implements ReplicaStore {
     try {
       const atBytes = physical * pageBytes + (lba % pageBlocks) * blockBytes
       await this.#core.pages.write(zeros(blocks * blockBytes), atBytes)
-      this.#core.wrote()
+      this.#core.wrote(atBytes, blocks * blockBytes)
       this.#core.stillStands()
     } finally {
       era.leave()

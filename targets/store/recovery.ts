@@ -14,7 +14,7 @@ import { logName, MapLog, type MapLogOptions } from './map-log.ts'
 import { readLogs } from './map-log-reader.ts'
 import { PageAllocator } from './page-allocator.ts'
 import { PageTable } from './page-table.ts'
-import { type ReplicaRecord, StoreMetadata, type StoreState } from './store-metadata.ts'
+import { type ReplicaRecord, StoreMetadata, suspectsKey } from './store-metadata.ts'
 import { readSuperblock, superblockName, writeSuperblock } from './superblock.ts'
 
 export interface DiskOptions {
@@ -153,17 +153,21 @@ async function recover(
     number: before.logNumber,
     sequence: before.foldedSequence,
   })
-  const keepsAll = await mayKeepAll(options, before, pages)
-  const limit = Math.min(content.coveredSequence, before.lossAfter ?? Number.POSITIVE_INFINITY)
-  const counted = content.entries.filter(({ sequence }) => keepsAll || sequence <= limit)
+  const trust = await howFarToTrust(options, metadata, pages, content.coveredSequence)
+  const limit = Math.min(
+    content.coveredSequence,
+    metadata.state.lossAfter ?? content.coveredSequence,
+  )
+  const counted = content.entries.filter(
+    ({ sequence }) => trust === 'everything' || sequence <= limit,
+  )
   const known = await metadata.replicas()
   const live = new Set([...known.values()].map(({ number }) => number))
   await metadata.commit(
     {
-      incarnation: keepsAll ? before.incarnation : random.uuid(),
+      incarnation: trust === 'everything' ? before.incarnation : random.uuid(),
       bootId,
       clean: false,
-      lossAfter: null,
       logNumber: before.logNumber + content.numbers.length,
       // Sequences are contiguous, so this is the last one that counts.
       foldedSequence: before.foldedSequence + counted.length,
@@ -171,33 +175,61 @@ async function recover(
     await foldChanges(metadata, counted, live),
   )
   await removeLogs(files, before.logNumber, content.numbers)
+  const tables = await loadTables(metadata, known)
+  if (trust === 'not even the cache') await rewriteSuspects(metadata, pages, tables.replicas)
   log.info('page store opened', {
     incarnation: metadata.state.incarnation,
     recordsReplayed: counted.length,
     recordsDropped: content.entries.length - counted.length,
-    unflushedDataMayBeLost: !keepsAll,
+    unflushedDataMayBeLost: trust !== 'everything',
   })
-  return { metadata, ...(await loadTables(metadata, known)), startLog: starter(files, metadata) }
+  return { metadata, ...tables, startLog: starter(files, metadata) }
 }
 
 /**
  * After the same boot, or a clean shutdown, all that was written is there. It is made durable
  * before it is folded; a write-back error that comes to light here is a loss like any other.
  */
-async function mayKeepAll(
-  options: DiskOptions,
-  state: StoreState,
+async function howFarToTrust(
+  { bootId, log }: DiskOptions,
+  metadata: StoreMetadata,
   pages: BlockFile,
-): Promise<boolean> {
-  if (state.lossAfter !== null) return false
-  if (!state.clean && state.bootId !== options.bootId) return false
+  coveredSequence: number,
+): Promise<'everything' | 'what is covered' | 'not even the cache'> {
+  const { lossAfter, clean, bootId: lastBootId } = metadata.state
+  if (lossAfter !== null) return 'not even the cache'
+  if (!clean && lastBootId !== bootId) return 'what is covered'
   try {
     await pages.flush()
-    return true
+    return 'everything'
   } catch (error) {
-    options.log.error('write-back failed before the store was opened', { error: toError(error) })
-    return false
+    log.error('write-back failed before the store was opened', { error: toError(error) })
+    await metadata.commit({ lossAfter: coveredSequence })
+    return 'not even the cache'
   }
+}
+
+/**
+ * After a failed write-back the page cache may hold what the disk does not, and show it until it
+ * forgets it. Written once more, both are the same, or this fails and the store is given up.
+ */
+async function rewriteSuspects(
+  metadata: StoreMetadata,
+  pages: BlockFile,
+  replicas: readonly OpenReplica[],
+): Promise<void> {
+  const noted = await metadata.suspects()
+  const suspects = noted && new Set(noted)
+  const content = Buffer.alloc(pageBytes)
+  for (const { table } of replicas) {
+    for (const page of table.physicalPages()) {
+      if (suspects?.has(page) === false) continue
+      await pages.read(content, page * pageBytes)
+      await pages.write([content], page * pageBytes)
+    }
+  }
+  await pages.flush()
+  await metadata.commit({ lossAfter: null }, { remove: [suspectsKey] })
 }
 
 /** Those just folded, and those that an interrupted fold left behind. */

@@ -15,9 +15,13 @@ export class SerialQueue {
   }
 }
 
-/** Waits for all, then throws the first failure: nothing is left under way behind the caller. */
-export async function settleAll(promises: readonly Promise<void>[]): Promise<void> {
-  if (promises.length === 1) return promises[0]
+/** Waits for all, then rejects with the first failure: nothing is left under way behind the caller. */
+export function settleAll(promises: readonly Promise<void>[]): Promise<void> {
+  const [only] = promises
+  return promises.length === 1 && only !== undefined ? only : settleSeveral(promises)
+}
+
+async function settleSeveral(promises: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(promises)) {
     if (result.status === 'rejected') throw result.reason
   }

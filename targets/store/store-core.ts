@@ -4,7 +4,7 @@
  */
 import { assert } from '../../src/base/assert.ts'
 import { StorageError, toError } from '../../src/base/errors.ts'
-import { store } from '../../src/base/limits.ts'
+import { pageBytes, store } from '../../src/base/limits.ts'
 import type { BlockFile } from '../../src/ports/block-file.ts'
 import type { Log } from '../../src/ports/log.ts'
 import { foldChanges } from './fold.ts'
@@ -14,7 +14,7 @@ import { OperationEras } from './operation-eras.ts'
 import type { PageAllocator } from './page-allocator.ts'
 import type { OpenDisk, OpenReplica } from './recovery.ts'
 import { SerialQueue } from './serial-queue.ts'
-import type { StoreMetadata } from './store-metadata.ts'
+import { type StoreMetadata, suspectsEntry } from './store-metadata.ts'
 
 export interface CoreOptions {
   readonly log: Log
@@ -43,8 +43,9 @@ export class StoreCore {
   #closed = false
   #failure: StorageError | undefined
   #lossRecorded: Promise<void> = Promise.resolve()
-  /** Data were written since the last flush began. */
-  #dirty = false
+  /** Physical pages written since the last flush began, and those that it is making durable. */
+  #dirtyPages = new Set<number>()
+  #flushingPages = new Set<number>()
   #nextFlush: Promise<void> | undefined
   #nextFold: Promise<void> | undefined
   /** Records up to here, and their data, are durable. */
@@ -82,7 +83,7 @@ export class StoreCore {
   }
 
   get needsWork(): boolean {
-    return this.#dirty || this.#unfolded.length > 0
+    return this.#dirtyPages.size > 0 || this.#unfolded.length > 0
   }
 
   /** Throws when the store takes no operations: asked before one begins. */
@@ -97,8 +98,11 @@ export class StoreCore {
   }
 
   /** Called in the turn in which data turned out to be written, before anyone is told. */
-  wrote(): void {
-    this.#dirty = true
+  wrote(atBytes: number, bytes: number): void {
+    const end = atBytes + bytes
+    for (let page = Math.floor(atBytes / pageBytes); page * pageBytes < end; page++) {
+      this.#dirtyPages.add(page)
+    }
   }
 
   /** Resolves when the mapping changes are in the log and in the tables. */
@@ -166,7 +170,11 @@ export class StoreCore {
     this.#closed = true
     await this.eras.drained()
     try {
-      if (this.#failure === undefined) {
+      if (this.#failure !== undefined) {
+        // What was under way then has ended now, and is suspect too.
+        await this.#lossRecorded
+        await this.#recordLoss()
+      } else {
         await this.fold()
         await this.metadata.commit({ clean: true })
       }
@@ -201,8 +209,9 @@ export class StoreCore {
   async #flushOnce(): Promise<void> {
     this.stillStands()
     const covers = this.#lastMappingSequence
-    if (!this.#dirty && covers === this.#coveredSequence) return
-    this.#dirty = false
+    if (this.#dirtyPages.size === 0 && covers === this.#coveredSequence) return
+    this.#flushingPages = this.#dirtyPages
+    this.#dirtyPages = new Set()
     try {
       await this.pages.flush()
       if (covers > this.#coveredSequence) {
@@ -214,6 +223,7 @@ export class StoreCore {
     }
     // Something else may have failed meanwhile, and taken this flush's ground away.
     this.stillStands()
+    this.#flushingPages = new Set()
     this.#coveredSequence = covers
     this.#release(covers)
   }
@@ -255,9 +265,14 @@ export class StoreCore {
     }
   }
 
+  /**
+   * The page cache may hold what the disk does not, and would forget it silently some day: those
+   * pages are noted, so that recovery writes them again.
+   */
   async #recordLoss(): Promise<void> {
     try {
-      await this.metadata.commit({ lossAfter: this.#coveredSequence })
+      const suspects = suspectsEntry([...this.#flushingPages, ...this.#dirtyPages])
+      await this.metadata.commit({ lossAfter: this.#coveredSequence }, { put: [suspects] })
     } catch (error) {
       this.#options.log.error('the loss could not be recorded', { error: toError(error) })
     }

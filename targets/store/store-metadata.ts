@@ -4,6 +4,7 @@
  *
  *   state                  JSON, see StoreState
  *   replica/ID             JSON, see ReplicaRecord
+ *   suspects               after a failed write-back, physical pages whose disk content is unknown
  *   table/NUMBER/CHUNK     a chunk of a page table; absent where nothing is mapped
  */
 import { assert } from '../../src/base/assert.ts'
@@ -70,6 +71,13 @@ export class StoreMetadata {
     )
   }
 
+  /** Undefined where none were noted: then every page is suspect. */
+  async suspects(): Promise<number[] | undefined> {
+    const stored = await this.#keyValue.get(suspectsKey)
+    if (stored === undefined) return undefined
+    return Array.from({ length: stored.length / 4 }, (_, index) => stored.readUInt32LE(index * 4))
+  }
+
   chunk(replica: number, index: number): Promise<Buffer | undefined> {
     return this.#keyValue.get(chunkKey(replica, index))
   }
@@ -83,6 +91,12 @@ export class StoreMetadata {
       index: Number(key.slice(prefix.length)),
     }))
   }
+}
+
+export const suspectsKey = 'suspects'
+
+export function suspectsEntry(pages: Iterable<number>): { key: string; value: Buffer } {
+  return { key: suspectsKey, value: Buffer.from(Uint32Array.from(pages).buffer) }
 }
 
 export function replicaEntry(id: string, record: ReplicaRecord): { key: string; value: Buffer } {

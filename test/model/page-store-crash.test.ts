@@ -38,7 +38,7 @@ class Workload {
 
   async #worker(store: PageStore, index: number): Promise<void> {
     const disk = store.replica('disk')!
-    for (let step = 0; step < 6; step++) {
+    for (let step = 0; step < 5; step++) {
       const page = Math.floor(this.#random() * 5)
       const lba = page * pageBlocks + index * shareBlocks + Math.floor(this.#random() * 20)
       const blocks = 1 + Math.floor(this.#random() * 20)
@@ -54,7 +54,7 @@ class Workload {
     const blocks = this.churned.blocks
     await store.createReplica('churn', blocks)
     const churn = store.replica('churn')!
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < 3; round++) {
       const pages = [0, 1, 2, 3].sort(() => this.#random() - 0.5)
       await Promise.all(
         pages.map((page) =>
@@ -74,7 +74,7 @@ class Workload {
   }
 
   async #clock(machine: StoreMachine): Promise<void> {
-    for (let step = 0; step < 3; step++) await machine.clock.advance(5_000)
+    for (let step = 0; step < 2; step++) await machine.clock.advance(5_000)
   }
 
   async #write(
@@ -157,8 +157,8 @@ async function stopAt(
 }
 
 for (const how of ['crash', 'kill'] as const) {
-  t.test(`${how} at every operation`, async (t) => {
-    for (const seed of [1, 2]) {
+  t.test(`${how} at every operation`, { timeout: 120_000 }, async (t) => {
+    for (const seed of how === 'crash' ? [1, 2] : [1]) {
       const { operations } = await countOperations(seed)
       t.ok(operations > 60, `${operations} operations with seed ${seed}`)
       const wrong: string[] = []
@@ -203,8 +203,11 @@ t.test('every sync failing: never good again, durable state under a new incarnat
     t.not(store.incarnation, failed.incarnation)
     const stamps = await readAll(store, 'disk', workload.witness)
     t.same(workload.witness.afterCrash(stamps), [], `flush ${flush}: what was flushed is there`)
-    await store.flush()
-    t.same(await reuseFaults(store), [])
-    await store.close()
+    // The cache showed some of what the failed sync had lost: the disk must hold the same by now.
+    await machine.crash()
+    const after = await machine.open()
+    t.same(await readAll(after, 'disk', workload.witness), stamps, 'what was read is durable')
+    t.same(await reuseFaults(after), [])
+    await after.close()
   }
 })
