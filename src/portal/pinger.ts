@@ -57,11 +57,11 @@ export class Pinger {
   }
 
   /** Looked at now and then: pings a silent peer; false when it has been silent for too long. */
-  sweep(): boolean {
+  sweep(options: { readonly mayPing: boolean }): boolean {
     const silentMs = this.#clock.nowMs() - this.#heardAtMs
     if (silentMs < portal.idleBeforePingMs) return true
     if (silentMs >= portal.idleBeforePingMs + portal.pingDeadlineMs) return false
-    if (this.#waiting.size === 0) void this.ping()
+    if (options.mayPing && this.#waiting.size === 0) void this.ping()
     return true
   }
 

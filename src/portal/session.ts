@@ -166,7 +166,10 @@ export class Session implements FrontSession {
   /** Looked at now and then: silent peers, overdue data. */
   sweep(): void {
     if (this.#phase !== 'open') return
-    if (this.#pinger.sweep()) this.#tasks?.sweep()
+    // A discovery session carries nothing but Text and Logout (RFC 7143 13.21); open-iscsi ends it
+    // over a NOP-In.
+    const mayPing = this.parameters.sessionType !== 'Discovery'
+    if (this.#pinger.sweep({ mayPing })) this.#tasks?.sweep()
     else this.end('no sign of life from the initiator')
   }
 

@@ -222,6 +222,21 @@ t.test('a silent peer is pinged and then given up', async (t) => {
   t.equal(rig.portal.sessions.length, 0)
 })
 
+t.test('a silent discovery session is ended without a ping', async (t) => {
+  const rig = await rigFor(t)
+  const initiator = await rig.connect()
+  t.equal((await initiator.login({})).status, 0)
+  const pinged = initiator.next(Opcode.NOP_IN).then(
+    () => true,
+    () => false,
+  )
+  await rig.clock.advance(limits.idleBeforePingMs + limits.sweepMs)
+  t.equal(initiator.ended, false)
+  await rig.clock.advance(limits.idleBeforePingMs + limits.pingDeadlineMs)
+  await initiator.closed
+  t.equal(await pinged, false, 'open-iscsi ends a discovery over a NOP-In')
+})
+
 t.test('a peer that does not read costs a bounded amount', async (t) => {
   const blocks = 2048
   const rig = await rigFor(t, { unitBlocks: blocks })
