@@ -13,14 +13,14 @@ import { nodeClock } from '../adapters/node-clock.ts'
 import { NodeNetwork } from '../adapters/node-network.ts'
 import { nodeRandom } from '../adapters/node-random.ts'
 import { pinoLog } from '../adapters/pino-log.ts'
-import { Manager } from '../management/manager.ts'
+import { Manager, type ManagerPorts } from '../management/manager.ts'
 import { parseAddressOption } from './address-option.ts'
 import { applyConfigFile, collect, requireOption } from './config-file.ts'
 import { exitCode } from './exit-codes.ts'
 import { printJson, printLines } from './output.ts'
 import { untilStopped } from './until-stopped.ts'
 
-interface ManagerCommandOptions {
+export interface ManagerCommandOptions {
   readonly dir?: string
   readonly control?: string
   readonly portal: readonly string[]
@@ -55,7 +55,11 @@ export function addManagerCommand(program: Command): void {
     })
 }
 
-async function runManager(options: ManagerCommandOptions): Promise<void> {
+/** `wrap` gives the manager other ports: a test may give some that end the process. */
+export async function runManager(
+  options: ManagerCommandOptions,
+  wrap: (ports: ManagerPorts) => ManagerPorts = (ports) => ports,
+): Promise<void> {
   const directory = requireOption(options.dir, '--dir DIR')
   const control = parseAddressOption(requireOption(options.control, '--control'), '--control')
   const portals = requireOption(options.portal, '--portal HOST:PORT').map((text) =>
@@ -63,7 +67,7 @@ async function runManager(options: ManagerCommandOptions): Promise<void> {
   )
   const lock = await lockDirectory(directory, directoryFormat)
   try {
-    const manager = await startManager(options, { directory, control, portals })
+    const manager = await startManager(options, { directory, control, portals, wrap })
     sayReady(manager, options.json === true)
     await untilStopped(() => stop(manager, lock))
   } catch (error) {
@@ -74,20 +78,25 @@ async function runManager(options: ManagerCommandOptions): Promise<void> {
 
 async function startManager(
   options: ManagerCommandOptions,
-  where: { directory: string; control: string; portals: readonly string[] },
+  where: {
+    readonly directory: string
+    readonly control: string
+    readonly portals: readonly string[]
+    readonly wrap: (ports: ManagerPorts) => ManagerPorts
+  },
 ): Promise<Manager> {
   const log = pinoLog({ level: options.logLevel, fields: { program: 'manager' } })
   const keyValue = await openLmdb(join(where.directory, 'configuration.lmdb'))
   try {
     const manager = await Manager.start(
-      {
+      where.wrap({
         keyValue,
         rpc: new GrpcRpc(),
         network: new NodeNetwork(log),
         clock: nodeClock,
         random: nodeRandom,
         log,
-      },
+      }),
       where,
     )
     void manager.storeFailed.then((error) => {

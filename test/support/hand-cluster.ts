@@ -1,0 +1,203 @@
+/**
+ * A cluster put together by hand: a manager, storage servers and shims as processes of their own,
+ * any of which a test may kill, start again or replace by another composition root. Every server
+ * tells clients the address of a junction, where the connections of one initiator can be held back.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { GrpcRpc } from '../../src/adapters/grpc-rpc.ts'
+import { NodeNetwork } from '../../src/adapters/node-network.ts'
+import { freeAddresses } from '../../src/cli/up/free-address.ts'
+import type { DescribeReply } from '../../src/control/messages/server.ts'
+import type { FrontVolumeStatus } from '../../src/control/messages/shim.ts'
+import {
+  type AdminClient,
+  adminClient,
+  shimStatusClient,
+  storageServerClient,
+} from '../../src/control/services.ts'
+import type { RpcChannel } from '../../src/ports/rpc.ts'
+import { Junction } from './junction.ts'
+import { mainProgram, PalisadeProcess, run } from './palisade-process.ts'
+import { quietLog } from './quiet-log.ts'
+
+export const realNetwork = new NodeNetwork(quietLog)
+
+export interface HandServer {
+  readonly name: string
+  readonly control: string
+  readonly junction: Junction
+  readonly process: PalisadeProcess
+}
+
+export interface HandShim {
+  /** InitiatorName of this client. */
+  readonly client: string
+  readonly portal: string
+  readonly status: string
+  readonly process: PalisadeProcess
+}
+
+export interface ManagerRoot {
+  /** Another composition root than `palisade`. */
+  readonly program?: string
+  readonly env?: NodeJS.ProcessEnv
+}
+
+const readyLine = /^\{.*"ready":true.*\}$/m
+const callDeadlineMs = 10_000
+const changeDeadlineMs = 30_000
+const settleDeadlineMs = 30_000
+
+interface ReadyLine {
+  readonly client?: string
+  readonly portals: readonly { readonly kind: 'iscsi' | 'grpc'; readonly address: string }[]
+}
+
+export class HandCluster {
+  readonly directory: string
+  readonly servers: HandServer[] = []
+  readonly shims: HandShim[] = []
+  manager!: PalisadeProcess
+  readonly #control: string
+  readonly #path: string
+  readonly #draw: () => Promise<string>
+  readonly #rpc = new GrpcRpc()
+  readonly #channels = new Map<string, RpcChannel>()
+
+  private constructor(
+    directory: string,
+    addresses: readonly [string, string],
+    draw: () => Promise<string>,
+  ) {
+    this.directory = directory
+    ;[this.#control, this.#path] = addresses
+    this.#draw = draw
+  }
+
+  /** A manager, and storage servers that it has adopted. */
+  static async start(options: { readonly servers: number }): Promise<HandCluster> {
+    const directory = await mkdtemp(join(tmpdir(), 'palisade-hand-'))
+    const draw = freeAddresses([])
+    const cluster = new HandCluster(directory, [await draw(), await draw()], draw)
+    try {
+      await cluster.startManager()
+      const numbers = Array.from({ length: options.servers }, (_, i) => i + 1)
+      await Promise.all(numbers.map((number) => cluster.#startServer(`s${number}`)))
+      for (const { control } of cluster.servers) {
+        await cluster.admin.addServer({ address: control, name: '' }, changeDeadlineMs)
+      }
+      await cluster.settled()
+    } catch (error) {
+      await cluster.stop()
+      throw error
+    }
+    return cluster
+  }
+
+  /** Calls of the command line, without the time that a process takes to start. */
+  get admin(): AdminClient {
+    return adminClient(this.#channel(this.#control))
+  }
+
+  async startManager({ program = mainProgram, env = {} }: ManagerRoot = {}): Promise<void> {
+    const args = [
+      ...[program, 'manager', '--dir', join(this.directory, 'manager'), '--json'],
+      ...['--control', this.#control, '--portal', this.#path, '--log-level', 'warn'],
+    ]
+    const environment = { ...process.env, ...env }
+    this.manager = new PalisadeProcess(args, { program: process.execPath, env: environment })
+    await this.manager.output(readyLine)
+  }
+
+  async stopManager(): Promise<void> {
+    await this.manager.stop()
+  }
+
+  async startShim(name: string): Promise<HandShim> {
+    const process = new PalisadeProcess([
+      ...['shim', '--dir', join(this.directory, name), '--manager', this.#control],
+      ...['--portal', '127.0.0.1:0', '--json', '--log-level', 'warn'],
+    ])
+    const { client = '', portals } = await ready(process)
+    const address = (kind: string) => portals.find((each) => each.kind === kind)?.address ?? ''
+    const shim = { client, portal: address('iscsi'), status: address('grpc'), process }
+    this.shims.push(shim)
+    return shim
+  }
+
+  /** Runs a verb of the command line against the manager. */
+  async verb(args: readonly string[]): Promise<unknown> {
+    const argv = [mainProgram, ...args, '--manager', this.#control, '--json']
+    const { code, stdout, stderr } = await run(process.execPath, argv, { timeoutMs: 60_000 })
+    if (code !== 0) throw new Error(`${args.join(' ')}: exit ${code}\n${stdout}${stderr}`)
+    return JSON.parse(stdout)
+  }
+
+  /** What a storage server says of itself and of all that it holds. */
+  describe({ control }: HandServer): Promise<DescribeReply> {
+    return storageServerClient(this.#channel(control)).describe({}, callDeadlineMs)
+  }
+
+  /** What a shim says of a volume. */
+  async front({ status }: HandShim, volume: string): Promise<FrontVolumeStatus> {
+    const { volumes } = await shimStatusClient(this.#channel(status)).show({}, callDeadlineMs)
+    const found = volumes.find(({ name }) => name === volume)
+    if (found === undefined) throw new Error(`the shim does not know volume ${volume}`)
+    return found
+  }
+
+  /** Resolves when the manager hears every server, and each has confirmed the newest maps. */
+  async settled(): Promise<void> {
+    const deadline = Date.now() + settleDeadlineMs
+    for (;;) {
+      const { servers, volumes } = await this.admin.status({}, callDeadlineMs)
+      const silent = servers.filter(({ reachable }) => !reachable).map(({ server }) => server.name)
+      const behind = volumes.flatMap((volume) => volume.behind)
+      if (silent.length === 0 && behind.length === 0) return
+      if (Date.now() > deadline) throw new Error(`no answer from ${[...silent, ...behind]}`)
+      await sleep(20)
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.shims.map(({ process }) => process.stop()))
+    await Promise.all(this.servers.map(({ process }) => process.stop()))
+    await this.manager?.stop()
+    for (const { junction } of this.servers) await junction.close()
+    for (const channel of this.#channels.values()) channel.close()
+    await rm(this.directory, { recursive: true, force: true })
+  }
+
+  async #startServer(name: string): Promise<void> {
+    const listen = await this.#draw()
+    const junction = await Junction.open(realNetwork, listen)
+    const process = new PalisadeProcess([
+      ...['target', '--name', name, '--dir', join(this.directory, name)],
+      ...['--manager', this.#control, '--control', '127.0.0.1:0', '--capacity', '256MiB'],
+      ...['--portal', `${listen}=${junction.address}`, '--json', '--log-level', 'warn'],
+    ])
+    const { portals } = await ready(process).catch(async (error) => {
+      await junction.close()
+      throw error
+    })
+    const control = portals.find(({ kind }) => kind === 'grpc')?.address ?? ''
+    this.servers.push({ name, control, junction, process })
+  }
+
+  #channel(address: string): RpcChannel {
+    let channel = this.#channels.get(address)
+    if (channel === undefined) {
+      channel = this.#rpc.channel(address)
+      this.#channels.set(address, channel)
+    }
+    return channel
+  }
+}
+
+async function ready(process: PalisadeProcess): Promise<ReadyLine> {
+  const [line] = await process.output(readyLine)
+  return JSON.parse(line) as ReadyLine
+}
