@@ -1,6 +1,6 @@
 /** `palisade status`: what a manager knows of the whole system; exit 1 when something needs a person. */
 import type { Command } from 'commander'
-import type { ShutOut, StatusReply } from '../control/messages/admin.ts'
+import type { StatusReply } from '../control/messages/admin.ts'
 import { exitCode } from './exit-codes.ts'
 import {
   type ManagerOptions,
@@ -12,6 +12,7 @@ import {
 import { printJson, printLines, table } from './output.ts'
 import { serverJson, serverTable } from './server.ts'
 import { printShimStatus } from './shim-status.ts'
+import { shutOutText } from './shut-out-text.ts'
 import { approximateSize } from './size.ts'
 
 interface StatusOptions extends ManagerOptions {
@@ -91,13 +92,13 @@ function statusLines(address: string, status: StatusReply, problems: readonly st
     approximateSize(volume.sizeBytes),
     volume.generation,
     volume.change || 'none',
-    milliseconds(volume.shutOut),
+    shutOutText(volume.shutOut),
   ])
   return [
     `manager          ${address}, term ${status.term}, newest generation ${status.generation}`,
     `clients          ${status.watchingClients} watching`,
     `management path  ${status.managementPath.join(' ') || 'none'} (connections: ${relayed})`,
-    `changes          ${status.shutOut.changes}, clients shut out ${milliseconds(status.shutOut)}`,
+    `changes          ${status.shutOut.changes}, clients shut out ${shutOutText(status.shutOut)}`,
     '',
     ...serverTable(status.servers),
     '',
@@ -106,9 +107,4 @@ function statusLines(address: string, status: StatusReply, problems: readonly st
     ...status.warnings.map((warning) => `warning: ${warning}`),
     ...(problems.length === 0 ? ['everything is in order'] : problems.map((one) => `! ${one}`)),
   ]
-}
-
-function milliseconds(shutOut: ShutOut): string {
-  if (shutOut.changes === 0) return 'never'
-  return `at most ${shutOut.maxMs.toFixed(1)} ms, last ${shutOut.lastMs.toFixed(1)} ms`
 }

@@ -13,6 +13,7 @@ import {
   withProgress,
 } from './manager-connection.ts'
 import { printJson, printLines, table } from './output.ts'
+import { shutOutText } from './shut-out-text.ts'
 import { approximateSize, formatSize, parseSize } from './size.ts'
 import { volumeJson } from './volume-json.ts'
 
@@ -142,7 +143,8 @@ async function showVolume(name: string, options: VerbOptions): Promise<void> {
     admin.showVolume({ name }, queryDeadlineMs),
   )
   if (options.json) {
-    printJson({ ...volumeJson(map), change: status.change, behind: status.behind })
+    const { change, behind, shutOut } = status
+    printJson({ ...volumeJson(map), change, behind, shutOut })
     return
   }
   const fenced = map.admissions.filter((one) => one.fenced).map((one) => one.client)
@@ -152,6 +154,7 @@ async function showVolume(name: string, options: VerbOptions): Promise<void> {
     `identity    ${map.volumeId}`,
     `policies    --stale ${map.stalePolicy}, --hold ${map.holdMs / 1000}, --lease ${map.leaseMs / 1000}`,
     `fenced      ${fenced.join(', ') || 'nobody'}`,
+    `shut out    ${shutOutText(status.shutOut)}, by ${status.shutOut.changes} changes`,
     ...(status.change === '' ? [] : [`change      ${status.change}`]),
     ...(status.behind.length === 0 ? [] : [`behind      ${status.behind.join(', ')}`]),
     '',
