@@ -4,6 +4,7 @@
  */
 import { type Command, Option } from 'commander'
 import { Shim } from '../../initiator-shim/shim.ts'
+import { collectAtOnce } from '../adapters/collector.ts'
 import { GrpcRpc } from '../adapters/grpc-rpc.ts'
 import { lockDirectory } from '../adapters/instance-lock.ts'
 import { nodeClock } from '../adapters/node-clock.ts'
@@ -72,6 +73,7 @@ export function addShimCommand(program: Command): void {
     .action(async (_: unknown, command: Command) => {
       await applyConfigFile(command)
       const options = command.opts<ShimCommandOptions>()
+      collectAtOnce()
       await runShim(readSettings(options), options.json === true)
     })
 }

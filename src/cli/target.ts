@@ -1,5 +1,6 @@
 /** `palisade target`: a storage server, or with --standalone a plain target without a manager. */
 import { type Command, Option } from 'commander'
+import { collectAtOnce } from '../adapters/collector.ts'
 import { StorageError } from '../base/errors.ts'
 import { applyConfigFile, collect } from './config-file.ts'
 import type { ManagedOptions } from './target-managed.ts'
@@ -45,6 +46,7 @@ export function addTargetCommand(program: Command): void {
       await applyConfigFile(command)
       const options = command.opts<TargetOptions>()
       refuseForeign(options)
+      collectAtOnce()
       if (options.standalone) {
         const { runStandalone } = await import('./target-standalone.ts')
         await runStandalone(options)
