@@ -274,10 +274,6 @@ function stamp(session: Session, generation: number): Buffer {
   return session.stamp.header
 }
 
-export function routeOf(path: ServerPath): Route | 'none' {
-  return path.way?.route ?? 'none'
-}
-
 function bytesOf(buffers: readonly Buffer[] | undefined): number {
   let bytes = 0
   for (const buffer of buffers ?? []) bytes += buffer.length

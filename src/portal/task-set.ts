@@ -18,6 +18,7 @@ import type { ByteStream } from '../ports/network.ts'
 import type { Silence } from '../scsi/logical-unit.ts'
 import { checkCondition, type ScsiResult } from '../scsi/result.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
+import { INTERNAL_TARGET_FAILURE } from '../scsi/sense.ts'
 import { decodeFence } from '../volume/generation-header.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { FrontSession, PortalTask } from './portal-host.ts'
@@ -27,7 +28,7 @@ import { sendAnswer } from './task-answer.ts'
 import { WriteData } from './write-data.ts'
 
 /** HARDWARE ERROR, internal target failure: for a unit that failed in a way it did not foresee. */
-const internalTargetFailure = checkCondition({ key: 0x04, asc: 0x44, ascq: 0x00 })
+const internalTargetFailure = checkCondition(INTERNAL_TARGET_FAILURE)
 const noDataOut: readonly Buffer[] = []
 
 export interface TaskSetOptions {

@@ -13,6 +13,7 @@ import { readyToTransfer } from '../iscsi/pdu/ready-to-transfer.ts'
 import type { SessionParameters } from '../iscsi/session-parameters.ts'
 import type { Clock } from '../ports/clock.ts'
 import { checkCondition, type ScsiResult } from '../scsi/result.ts'
+import { INCORRECT_AMOUNT_OF_DATA, PROTOCOL_SERVICE_CRC_ERROR } from '../scsi/sense.ts'
 import { decodeFence, sameFence } from '../volume/generation-header.ts'
 import { Reason, refusalResult } from '../volume/refusal.ts'
 import type { ByteBudget } from './byte-budget.ts'
@@ -20,8 +21,8 @@ import type { Sender } from './sender.ts'
 import type { CommandTask } from './task.ts'
 
 /** RFC 7143 11.4.7.2: sense for iSCSI conditions. */
-const incorrectAmountOfData = checkCondition({ key: 0x0b, asc: 0x0c, ascq: 0x0d })
-const serviceCrcError = checkCondition({ key: 0x0b, asc: 0x47, ascq: 0x05 })
+const incorrectAmountOfData = checkCondition(INCORRECT_AMOUNT_OF_DATA)
+const serviceCrcError = checkCondition(PROTOCOL_SERVICE_CRC_ERROR)
 
 export interface WriteDataOptions {
   readonly parameters: SessionParameters

@@ -59,8 +59,7 @@ export const REPORTED_LUNS_DATA_HAS_CHANGED = sense(UNIT_ATTENTION, 0x3f, 0x0e)
 export const WRITE_PROTECTED = sense(DATA_PROTECT, 0x27, 0x00)
 export const SPACE_ALLOCATION_FAILED = sense(DATA_PROTECT, 0x27, 0x07)
 
-/** The three that an iSCSI driver raises itself. RFC 7143 11.4.7.2. */
-export const UNEXPECTED_UNSOLICITED_DATA = sense(ABORTED_COMMAND, 0x0c, 0x0c)
+/** Raised by the iSCSI driver itself. RFC 7143 11.4.7.2. */
 export const INCORRECT_AMOUNT_OF_DATA = sense(ABORTED_COMMAND, 0x0c, 0x0d)
 export const PROTOCOL_SERVICE_CRC_ERROR = sense(ABORTED_COMMAND, 0x47, 0x05)
 

@@ -8,9 +8,6 @@ import { assert } from '../base/assert.ts'
 
 export type Generation = number & { readonly brand?: 'generation' }
 
-/** Largest generation there can be; the counter never passes it. */
-export const largestGeneration: Generation = Number.MAX_SAFE_INTEGER
-
 export function asGeneration(value: number): Generation {
   assert(Number.isSafeInteger(value) && value >= 0, `${value} is no generation`)
   return value

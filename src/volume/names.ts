@@ -23,7 +23,3 @@ export function serverVolumeIqn(server: string, volume: string): string {
 export function clientIqn(uuid: string): string {
   return `${authority}:client:${uuid}`
 }
-
-export function isClientIqn(text: string): boolean {
-  return text.startsWith(`${authority}:client:`)
-}
