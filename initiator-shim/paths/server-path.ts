@@ -19,7 +19,7 @@ import type { Network } from '../../src/ports/network.ts'
 import { encodeGenerationHeader, FenceFlag } from '../../src/volume/generation-header.ts'
 import { anyOf, Signal } from '../signal.ts'
 import type { LoginNumbers } from './login-numbers.ts'
-import { PathCounters, type Route } from './path-counters.ts'
+import { PathCounters } from './path-counters.ts'
 import { ProbeRace, type Way } from './probe-race.ts'
 
 /** Told to the manager. */
