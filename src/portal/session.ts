@@ -108,6 +108,7 @@ export class Session implements FrontSession {
     })
     this.#tasks = target === undefined ? undefined : this.#makeTasks(target)
     target?.nexusGained(this.nexus)
+    if (target !== undefined) options.log.info('session opened', this.#name())
   }
 
   get provenAtMs(): number {
@@ -158,8 +159,9 @@ export class Session implements FrontSession {
     this.#close(cause)
   }
 
-  /** The output has drained: reads that waited may begin. */
+  /** The output has drained: the peer is alive, and reads that waited may begin. */
   drained(): void {
+    this.#pinger.heard()
     this.#tasks?.pump()
   }
 
@@ -197,6 +199,12 @@ export class Session implements FrontSession {
   /** The connection is gone, by itself or by `end`. */
   connectionLost(cause: string): void {
     this.#finish(cause, () => undefined)
+  }
+
+  /** For the log. */
+  #name(): Readonly<Record<string, unknown>> {
+    const { initiatorPort, targetName } = this.nexus
+    return { initiatorPort, targetName, handle: this.handle }
   }
 
   #makeTasks(target: ScsiTarget<PortalTask>): TaskSet {
@@ -282,9 +290,12 @@ export class Session implements FrontSession {
   }
 
   #manage(frame: Frame): void {
-    if (this.#tasks === undefined || this.#managing >= portal.immediateCommands) {
+    const tooMany = this.#managing >= portal.immediateCommands
+    if (this.#tasks === undefined || tooMany) {
+      const { TOO_MANY_IMMEDIATE_COMMANDS, COMMAND_NOT_SUPPORTED } = RejectReason
       this.#release(frame)
-      this.#sender.reject(RejectReason.TOO_MANY_IMMEDIATE_COMMANDS, frame.header)
+      const reason = tooMany ? TOO_MANY_IMMEDIATE_COMMANDS : COMMAND_NOT_SUPPORTED
+      this.#sender.reject(reason, frame.header)
       return
     }
     this.#managing++
@@ -345,7 +356,7 @@ export class Session implements FrontSession {
     if (this.#phase === 'ending' || this.#phase === 'ended') return
     this.#phase = 'ending'
     const { log, target } = this.#options
-    log.debug('session ends', { ...this.nexus, handle: this.handle, cause })
+    if (target !== undefined) log.info('session ends', { ...this.#name(), cause })
     endStream()
     this.#pinger.end()
     const done = (): void => {

@@ -44,6 +44,7 @@ t.test('an abort is complete when the task has settled', async (t) => {
   initiator.manage({ function: Manage.ABORT_TASK, referencedTag: tag })
   await until(() => rig.unit.held[0]?.aborted === true, 'the task is told')
   t.equal(rig.unit.held[1]?.aborted, false)
+  await rig.clock.advance(100)
   t.equal(initiator.received.length, 0, 'no answer yet')
   rig.unit.open()
   t.equal(await initiator.managed(), 0, 'function complete')
@@ -118,6 +119,7 @@ t.test('logout', async (t) => {
   const session = rig.portal.sessions[0]!
   logout(initiator, LogoutReason.CLOSE_SESSION)
   await until(() => rig.unit.held[0]?.aborted === true, 'the task is told')
+  await rig.clock.advance(100)
   t.equal(initiator.received.length, 0, 'not before what has begun has settled')
   rig.unit.open()
   t.equal((await initiator.next(Opcode.LOGOUT_RESPONSE)).header[2], 0)
