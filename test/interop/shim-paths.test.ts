@@ -1,0 +1,178 @@
+/**
+ * Real processes, stock initiators, and paths that are cut: the direct path of the shim is reset,
+ * stopped, hangs and is released; the shim is killed with writes in flight; an initiator's
+ * connection breaks again and again. No error, nothing lost, nothing that comes after its time.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { describe, type Initiator } from '../support/memory-cluster.ts'
+import { QemuWriter } from '../support/qemu-writer.ts'
+import { RelayedCluster } from '../support/relayed-cluster.ts'
+
+const MIB = 1024 * 1024
+const slotBlocks = 16
+const patienceMs = 280_000
+t.setTimeout(2 * patienceMs)
+
+async function started(t: Test, options: { serverRoot?: string } = {}): Promise<RelayedCluster> {
+  const cluster = await RelayedCluster.start({ sizeBytes: 32 * MIB, ...options })
+  t.teardown(() => cluster.stop())
+  return cluster
+}
+
+async function openWriter(
+  t: Test,
+  cluster: RelayedCluster,
+  offsetBytes = 16 * MIB,
+): Promise<QemuWriter> {
+  const options = { url: cluster.url, offsetBytes, slots: 32, slotBytes: 8192 }
+  const writer = await QemuWriter.open(options)
+  t.teardown(() => writer.close())
+  return writer
+}
+
+/** The longest command from now on. */
+async function longestDuring(writer: QemuWriter, run: () => Promise<void>): Promise<number> {
+  const from = writer.latenciesMs.length
+  await run()
+  const before = writer.acknowledgedWrites
+  while (writer.acknowledgedWrites < before + 2) await sleep(5)
+  return Math.max(...writer.latenciesMs.slice(from))
+}
+
+/** As many commands more as the number says: traffic goes on. */
+async function moreWrites(writer: QemuWriter, count: number): Promise<void> {
+  const before = writer.acknowledgedWrites
+  while (writer.acknowledgedWrites < before + count && writer.errors.length === 0) await sleep(5)
+}
+
+t.test('the direct path is reset, stopped, and hangs', { timeout: patienceMs }, async (t) => {
+  const cluster = await started(t)
+  const writer = await openWriter(t, cluster)
+  writer.start()
+  await moreWrites(writer, 20)
+  t.equal((await cluster.pathStatus())?.route, 'direct')
+
+  const resetMs = await longestDuring(writer, async () => cluster.path.reset())
+  t.ok(resetMs < 1_000, `a reset path: longest stall ${resetMs.toFixed(0)} ms`)
+
+  const stoppedMs = await longestDuring(writer, async () => {
+    await cluster.path.stop()
+    await cluster.routed('management')
+    await moreWrites(writer, 20)
+  })
+  t.ok(stoppedMs < 1_000, `a stopped path: longest stall ${stoppedMs.toFixed(0)} ms`)
+  const relayed = (await cluster.pathStatus())!.management.commands
+  t.ok(relayed >= 20, `${relayed} commands over the management path`)
+
+  await cluster.path.resume()
+  await cluster.routed('direct')
+  const direct = (await cluster.pathStatus())!.direct.commands
+  await moreWrites(writer, 20)
+  t.ok((await cluster.pathStatus())!.direct.commands >= direct + 20, 'direct again')
+
+  const hungMs = await longestDuring(writer, async () => {
+    cluster.path.hang()
+    await cluster.routed('management')
+  })
+  t.ok(hungMs < 5_000, `a hung path: longest stall ${hungMs.toFixed(0)} ms`)
+  cluster.path.release()
+  await cluster.routed('direct')
+  await moreWrites(writer, 20)
+
+  await writer.stop()
+  t.strictSame(writer.errors, [])
+  t.strictSame(await writer.verify(), [])
+  t.comment(`longest stall: reset ${resetMs.toFixed(0)} ms, stopped ${stoppedMs.toFixed(0)} ms`)
+  t.comment(`hung ${hungMs.toFixed(0)} ms; ${writer.acknowledgedWrites} writes`)
+})
+
+const slots = 20
+
+/** Writes every slot at once. */
+async function writeSlots(initiator: Initiator, stamp: number): Promise<string[]> {
+  const tasks = Array.from({ length: slots }, (_, slot) =>
+    initiator.write(slot * slotBlocks, slotBlocks, stamp + slot),
+  )
+  return Promise.all(tasks.map(async ({ answer }) => describe(await answer)))
+}
+
+/** Slots that hold anything else than this. */
+async function wrongSlots(initiator: Initiator, stamp: number): Promise<string[]> {
+  const wrong: string[] = []
+  for (let slot = 0; slot < slots; slot++) {
+    const stamps = await initiator.read(slot * slotBlocks, slotBlocks)
+    if (stamps.some((each) => each !== stamp + slot)) wrong.push(`slot ${slot}: ${stamps}`)
+  }
+  return wrong
+}
+
+/** Commands have left the shim and are kept back by the relay. */
+async function heldBack(cluster: RelayedCluster): Promise<void> {
+  while (cluster.path.heldBytes < slots * slotBlocks * 512) await sleep(1)
+}
+
+const hung = 'a hung path is released: what it held, a hundred writes, changes no block'
+t.test(hung, { timeout: patienceMs }, async (t) => {
+  const cluster = await started(t)
+  const initiator = await cluster.attach(1)
+  for (let round = 1; round <= 5; round++) {
+    await writeSlots(initiator, round * 1000)
+    t.equal((await cluster.pathStatus())?.route, 'direct')
+    cluster.path.hang()
+    const first = writeSlots(initiator, round * 1000 + 100)
+    await heldBack(cluster)
+    t.same(new Set(await first), new Set(['good']), 'over the management path')
+    t.same(new Set(await writeSlots(initiator, round * 1000 + 200)), new Set(['good']))
+    cluster.path.release()
+    t.strictSame(await wrongSlots(initiator, round * 1000 + 200), [])
+    await cluster.routed('direct')
+    t.strictSame(await wrongSlots(initiator, round * 1000 + 200), [], 'a while later')
+  }
+})
+
+const killed = 'a shim killed with writes in flight: what is sent again and later wins'
+t.test(killed, { timeout: patienceMs }, async (t) => {
+  const cluster = await started(t)
+  for (let round = 1; round <= 5; round++) {
+    const doomed = await cluster.attach(1)
+    await writeSlots(doomed, round * 1000)
+    cluster.path.hang()
+    const first = writeSlots(doomed, round * 1000 + 100)
+    await heldBack(cluster)
+    cluster.shim.kill('SIGKILL')
+    await cluster.shim.exited
+    t.same(new Set(await first), new Set(['lost']))
+    await cluster.startShim()
+    const initiator = await cluster.attach(2)
+    t.same(new Set(await writeSlots(initiator, round * 1000 + 200)), new Set(['good']))
+    cluster.path.release()
+    t.strictSame(await wrongSlots(initiator, round * 1000 + 200), [])
+    await cluster.routed('direct')
+    t.strictSame(await wrongSlots(initiator, round * 1000 + 200), [], 'a while later')
+    initiator.leg.close()
+  }
+})
+
+const initiators = 10
+const breaks = 10
+const broken = 'libiscsi whose connection breaks, a hundred times: no error, its later writes win'
+t.test(broken, { timeout: patienceMs }, async (t) => {
+  const cluster = await started(t)
+  const open = (i: number) => openWriter(t, cluster, 16 * MIB + i * MIB)
+  const writers = await Promise.all(Array.from({ length: initiators }, (_, i) => open(i)))
+  for (const writer of writers) writer.start()
+  // libiscsi comes back no sooner than some seconds after its last attempt: several at a time.
+  for (let i = 0; i < breaks; i++) {
+    await Promise.all(writers.map((writer) => moreWrites(writer, 1 + (i % 3))))
+    cluster.door.reset()
+  }
+  await Promise.all(writers.map((writer) => moreWrites(writer, 40)))
+  for (const writer of writers) {
+    await writer.stop()
+    t.strictSame(writer.errors, [])
+    t.strictSame(await writer.verify(), [])
+  }
+  const connections = initiators * (breaks + 1)
+  t.ok(cluster.door.accepted >= connections, `${cluster.door.accepted} connections`)
+})
