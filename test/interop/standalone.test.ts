@@ -6,28 +6,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { iscsiInq, iscsiLs, iscsiReadCapacity16, iscsiTestCu } from '../support/libiscsi.ts'
+import { initiatorSuite } from '../support/initiator-suite.ts'
 import { PalisadeProcess } from '../support/palisade-process.ts'
 import { qemuIo, readPattern, writePattern } from '../support/qemu-io.ts'
 
 const MIB = 1024 * 1024
 const lunBytes = 64 * MIB
 const iqn = 'iqn.2026-11.io.palisade:standalone'
-
-const families = [
-  'SCSI.Inquiry',
-  'SCSI.ReadCapacity10',
-  'SCSI.ReadCapacity16',
-  'SCSI.Read10',
-  'SCSI.Read16',
-  'SCSI.Write10',
-  'SCSI.Write16',
-  'SCSI.TestUnitReady',
-  'SCSI.ReportLUNs',
-  'iSCSI.iSCSIcmdsn',
-  'iSCSI.iSCSIdatasn',
-  'iSCSI.iSCSIResiduals',
-] as const
 
 interface Started {
   readonly target: PalisadeProcess
@@ -58,55 +43,9 @@ t.test('a standalone target', async (t) => {
   })
   const url = (lun: number): string => `iscsi://${first.portal}/${iqn}/${lun}`
 
-  t.test('discovery lists its target and LUNs', async (t) => {
-    const listed = await iscsiLs(first.portal)
-    t.match(listed, `Target:${iqn} Portal:${first.portal},1`)
-    t.match(listed, /Lun:0 .*DIRECT_ACCESS/)
-    t.match(listed, /Lun:1 .*DIRECT_ACCESS/)
-  })
-
+  const boundaries = Array.from({ length: 64 }, (_, i) => (i + 1) * 64 * 1024)
   for (const [lun, kind] of ['raw', 'thin'].entries()) {
-    t.test(`${kind}: identity and capacity`, async (t) => {
-      t.match(await iscsiInq(url(lun)), /Vendor:PALISADE/)
-      t.match(await iscsiInq(url(lun), 0x83), /Designator/i)
-      t.match(await iscsiReadCapacity16(url(lun)), `Total size:${lunBytes}`)
-    })
-
-    t.test(`${kind}: patterns, unaligned and at the end`, async () => {
-      const ranges = [
-        [0, MIB],
-        [64 * 1024 - 512, 1024],
-        [3 * MIB + 512, 200 * 1024 + 512],
-        [5 * MIB + 100, 3 * 4096 + 17],
-        [lunBytes - 512, 512],
-        [16 * MIB, 9 * MIB],
-      ] as const
-      const commands = ranges.flatMap(([offset, length], index) => [
-        writePattern(0x11 * (index + 1), offset, length),
-        readPattern(0x11 * (index + 1), offset, length),
-      ])
-      await qemuIo(url(lun), [...commands, 'flush'])
-      // A second process sees what the first one wrote, and zeros where nobody did.
-      await qemuIo(url(lun), [
-        readPattern(0x11 * 4, 5 * MIB + 100, 3 * 4096 + 17),
-        readPattern(0x11 * 6, 16 * MIB, 9 * MIB),
-        readPattern(0, 40 * MIB, MIB),
-      ])
-    })
-
-    t.test(`${kind}: iscsi-test-cu`, async (t) => {
-      let passed = 0
-      for (const family of families) {
-        const suite = await iscsiTestCu(family, [url(lun)])
-        t.ok(suite.complete, `${family} came to its end`, { output: suite.output })
-        for (const test of suite.tests) {
-          t.not(test.outcome, 'failed', test.name, { text: test.text })
-        }
-        passed += suite.passed
-        if (suite.skipped > 0) t.comment(`${family}: ${suite.skipped} skipped by the suite`)
-      }
-      t.ok(passed >= families.length, `${passed} tests passed`)
-    })
+    await initiatorSuite(t, { name: kind, url: url(lun), bytes: lunBytes, boundaries })
   }
 
   t.test('a restart keeps the data', async (t) => {

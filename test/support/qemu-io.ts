@@ -5,14 +5,25 @@ import { run } from './palisade-process.ts'
 export async function qemuIo(
   url: string,
   commands: readonly string[],
-  options: { readonly timeoutMs?: number } = {},
+  options: { readonly timeoutMs?: number; readonly unmap?: boolean } = {},
 ): Promise<string> {
-  const args = ['-f', 'raw', '-t', 'none', ...commands.flatMap((command) => ['-c', command]), url]
+  const unmap = options.unmap === true ? ['-d', 'unmap'] : []
+  const args = [
+    '-f',
+    'raw',
+    '-t',
+    'none',
+    ...unmap,
+    ...commands.flatMap((command) => ['-c', command]),
+    url,
+  ]
   const { code, stdout, stderr } = await run('qemu-io', args, options)
   // qemu-io tells of a pattern mismatch in its output. qemu goes on without GET LBA STATUS.
   const said = (stdout + stderr).replace(/.*GET_LBA_STATUS failed.*/g, '')
   if (code !== 0 || /verification failed|error|fail/i.test(said)) {
-    throw new Error(`qemu-io ${commands.join('; ')}: ${code}\n${stdout}${stderr}`)
+    const lines = said.split('\n').filter((line) => /fail|error|invalid/i.test(line))
+    const asked = commands.join('; ').slice(0, 1_000)
+    throw new Error(`qemu-io ${asked}: ${code}\n${(lines.join('\n') || said).slice(0, 4_000)}`)
   }
   return stdout
 }
