@@ -39,9 +39,13 @@ export function writeRequest(
   options: { readonly forceUnitAccess: boolean; readonly blockBytes: number },
 ): PieceRequest {
   const { forceUnitAccess, blockBytes } = options
-  const own = parts.flatMap((part) =>
-    sliceData(data, part.offset * blockBytes, part.blocks * blockBytes),
-  )
+  const [first] = parts
+  const own =
+    first !== undefined && parts.length === 1
+      ? sliceData(data, first.offset * blockBytes, first.blocks * blockBytes)
+      : parts.flatMap(({ offset, blocks: run }) =>
+          sliceData(data, offset * blockBytes, run * blockBytes),
+        )
   return {
     segmentId: segment.segmentId,
     cdb: (startBlock) => write16.build(access(startBlock + lba, blocks, forceUnitAccess)),

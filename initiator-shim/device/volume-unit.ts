@@ -3,6 +3,7 @@
  * answers are put together again. What the map says of size and identity is what initiators see.
  */
 import { physicalBlockBytes } from '../../src/base/limits.ts'
+import { totalBytes } from '../../src/iscsi/data-slices.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 import type { BlockExtent, LogicalUnit, UnitFacts } from '../../src/scsi/logical-unit.ts'
 import { checkCondition, good, type ScsiResult, type Sense, Status } from '../../src/scsi/result.ts'
@@ -70,12 +71,12 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
     options: { readonly forceUnitAccess: boolean },
   ): Promise<ScsiResult> {
     const { routing, map } = this.#state
-    const { blockBytes } = map
-    const blocks = data.reduce((sum, buffer) => sum + buffer.length, 0) / blockBytes
-    const requests = routing
-      .route(lba, blocks)
-      .map((piece) => writeRequest(piece, data, { ...options, blockBytes }))
-    return this.#write(task, requests)
+    const how = { forceUnitAccess: options.forceUnitAccess, blockBytes: map.blockBytes }
+    const pieces = routing.route(lba, totalBytes(data) / map.blockBytes)
+    return this.#write(
+      task,
+      pieces.map((piece) => writeRequest(piece, data, how)),
+    )
   }
 
   unmap(task: PortalTask, extents: readonly BlockExtent[]): Promise<ScsiResult> {

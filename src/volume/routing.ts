@@ -57,8 +57,10 @@ export class Routing {
   /** The pieces of a request that lies within the volume. */
   route(lba: number, blocks: number): Piece[] {
     assert(lba >= 0 && blocks >= 0 && lba + blocks <= this.blocks, 'a request within the volume')
-    const pieces: Piece[] = []
     let index = this.#find(lba)
+    const only = pieceWithinUnit(this.#runs[index]!, lba, blocks)
+    if (only !== undefined) return [only]
+    const pieces: Piece[] = []
     for (let at = lba; at < lba + blocks; index++) {
       const run = this.#runs[index]!
       const end = Math.min(run.end, lba + blocks)
@@ -80,6 +82,17 @@ export class Routing {
     }
     return low
   }
+}
+
+/** Most requests are small and lie in one unit of one segment: nothing has to be put together. */
+function pieceWithinUnit(run: Run, lba: number, blocks: number): Piece | undefined {
+  const { start, end, unitBlocks, columns } = run
+  const within = (lba - start) % unitBlocks
+  if (blocks === 0 || within + blocks > unitBlocks || lba + blocks > end) return undefined
+  const unit = (lba - start - within) / unitBlocks
+  const row = Math.floor(unit / columns.length)
+  const segment = columns[unit % columns.length]!
+  return { segment, lba: row * unitBlocks + within, blocks, parts: [{ offset: 0, blocks }] }
 }
 
 function linearPiece(run: Run, from: number, to: number, offset: number): Piece {
