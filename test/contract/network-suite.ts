@@ -10,6 +10,7 @@ export async function networkSuite(t: Test, network: Network, address: string): 
   await t.test('close sends the rest', (t) => closing(t, network, address))
   await t.test('destroy ends at once', (t) => destroying(t, network, address))
   await t.test('a reader that pauses is felt', (t) => backPressure(t, network, address))
+  await t.test('tells when buffers have left', (t) => leaving(t, network, address))
   await t.test('nothing is read before there is a receiver', (t) => late(t, network, address))
 }
 
@@ -206,4 +207,30 @@ async function late(t: Test, network: Network, address: string): Promise<void> {
   await reader.ended
   t.equal(Buffer.concat(reader.chunks).toString(), 'early')
   t.same(reader.ends, [undefined])
+}
+
+/** A writer that is told may use its buffers again: what the reader gets must not change. */
+async function leaving(t: Test, network: Network, address: string): Promise<void> {
+  const { near, far } = await connected(t, network, address)
+  const reader = new Reader(far)
+  new Reader(near)
+  const told: string[] = []
+  const buffer = Buffer.alloc(256 * 1024, 1)
+  await new Promise<void>((resolve) => {
+    near.write([Buffer.from('a')], () => told.push('a'))
+    near.write([buffer], () => {
+      told.push('b')
+      buffer.fill(2)
+      resolve()
+    })
+  })
+  t.same(told, ['a', 'b'], 'in order, once')
+  await reader.until(1 + buffer.length)
+  const received = Buffer.concat(reader.chunks).subarray(1)
+  t.ok(received.equals(Buffer.alloc(buffer.length, 1)), 'the reader has what was written')
+  near.destroy()
+  await reader.ended
+  near.write([Buffer.from('c')], () => told.push('c'))
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+  t.same(told, ['a', 'b'], 'nobody is told of what was never sent')
 }

@@ -1,0 +1,57 @@
+/** The small parts around a portal: budget of bytes, buffers used again, LUN fields. */
+import t from 'tap'
+import { BufferPool } from '../../../src/base/buffer-pool.ts'
+import { decodeLun, encodeLun, noLun } from '../../../src/iscsi/lun-field.ts'
+import { ByteBudget } from '../../../src/portal/byte-budget.ts'
+
+t.test('a budget of bytes', async (t) => {
+  const all = new ByteBudget(100)
+  const one = new ByteBudget(60, all)
+  const two = new ByteBudget(60, all)
+  t.equal(one.tryTake(50), true)
+  t.equal(one.tryTake(20), false, 'beyond its own cap')
+  t.equal(two.tryTake(60), false, 'beyond what is left for all')
+  t.equal(two.tryTake(50), true)
+  let told = 0
+  two.whenGiven(() => told++)
+  one.give(50)
+  t.equal(told, 1, 'told when another one gives back')
+  one.give(0)
+  t.equal(told, 1, 'and only once')
+  const never = (): void => {
+    told += 100
+  }
+  one.whenGiven(never)
+  one.forget(never)
+  two.give(50)
+  t.equal(told, 1)
+  t.equal(one.tryTake(1000), true, 'a large request is granted when nothing else is held')
+  t.equal(two.tryTake(1), false)
+  two.take(7)
+  t.equal(all.heldBytes, 1007, 'what came unasked counts too')
+  t.throws(() => two.give(8), 'more than was taken')
+})
+
+t.test('buffers are used again, up to a cap', async (t) => {
+  const pool = new BufferPool(10_000)
+  const first = pool.take(4096)
+  t.equal(first.length, 4096)
+  pool.give(first)
+  t.equal(pool.take(4096), first)
+  t.not(pool.take(4096), first, 'never given to two at a time')
+  pool.give(first)
+  pool.give(Buffer.alloc(8192))
+  t.not(pool.take(4096), first, 'the oldest make room')
+  const huge = Buffer.alloc(20_000)
+  pool.give(huge)
+  t.not(pool.take(20_000), huge, 'what is larger than the cap is not kept')
+})
+
+t.test('LUN fields', async (t) => {
+  for (const lun of [0, 1, 255, 256, 16383]) t.equal(decodeLun(encodeLun(lun)), lun)
+  t.equal(decodeLun(Buffer.from('4005000000000000', 'hex')), 5, 'flat addressing of a small number')
+  for (const field of ['0100000000000000', '8000000000000000', 'c101000000000000']) {
+    t.equal(decodeLun(Buffer.from(field, 'hex')), noLun, field)
+  }
+  t.equal(decodeLun(Buffer.from('0001000100000000', 'hex')), noLun, 'a second level')
+})
