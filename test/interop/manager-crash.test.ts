@@ -77,15 +77,15 @@ t.test('killed between changes: direct I/O does not notice', async (t) => {
     const { paths } = await cluster.front(shim, 'data')
     return paths.length === 2 && paths.every(({ route }) => route === 'direct')
   })
-  await moreWrites(writer, 200)
+  await moreWrites(writer, 60)
   const undisturbedMs = writer.longestMs
   const before = await countersOf(cluster, shim)
   for (let kill = 1; kill <= 3; kill++) {
     cluster.manager.kill('SIGKILL')
     await cluster.manager.exited
-    await moreWrites(writer, 100)
+    await moreWrites(writer, 60)
     await cluster.startManager()
-    await moreWrites(writer, 100)
+    await moreWrites(writer, 60)
   }
   t.strictSame(await countersOf(cluster, shim), before, 'nothing was relayed, lost or repeated')
   t.comment(`longest write ${writer.longestMs} ms, ${undisturbedMs} ms before`)
