@@ -18,8 +18,13 @@ import {
   shimStatusClient,
   storageServerClient,
 } from '../../src/control/services.ts'
+import type { Leg } from '../../src/leg/leg.ts'
+import { openLeg } from '../../src/leg/open-leg.ts'
 import type { RpcChannel } from '../../src/ports/rpc.ts'
+import { volumeIqn } from '../../src/volume/names.ts'
 import { Junction } from './junction.ts'
+import { ManualClock } from './manual-clock.ts'
+import { Initiator } from './memory-cluster.ts'
 import { mainProgram, PalisadeProcess, run } from './palisade-process.ts'
 import { quietLog } from './quiet-log.ts'
 
@@ -27,9 +32,11 @@ export const realNetwork = new NodeNetwork(quietLog)
 
 export interface HandServer {
   readonly name: string
-  readonly control: string
+  readonly listen: string
   readonly junction: Junction
-  readonly process: PalisadeProcess
+  /** Other ones after each start. */
+  control: string
+  process: PalisadeProcess
 }
 
 export interface HandShim {
@@ -38,6 +45,13 @@ export interface HandShim {
   readonly portal: string
   readonly status: string
   readonly process: PalisadeProcess
+}
+
+export interface ClusterOptions {
+  readonly servers: number
+  readonly capacity?: string
+  /** Composition root of the storage servers; `palisade target` by default. */
+  readonly serverRoot?: string
 }
 
 export interface ManagerRoot {
@@ -61,31 +75,35 @@ export class HandCluster {
   readonly servers: HandServer[] = []
   readonly shims: HandShim[] = []
   manager!: PalisadeProcess
+  readonly #options: ClusterOptions
   readonly #control: string
   readonly #path: string
   readonly #draw: () => Promise<string>
   readonly #rpc = new GrpcRpc()
+  readonly #attached: Leg[] = []
   readonly #channels = new Map<string, RpcChannel>()
 
   private constructor(
     directory: string,
+    options: ClusterOptions,
     addresses: readonly [string, string],
     draw: () => Promise<string>,
   ) {
     this.directory = directory
+    this.#options = options
     ;[this.#control, this.#path] = addresses
     this.#draw = draw
   }
 
   /** A manager, and storage servers that it has adopted. */
-  static async start(options: { readonly servers: number }): Promise<HandCluster> {
+  static async start(options: ClusterOptions): Promise<HandCluster> {
     const directory = await mkdtemp(join(tmpdir(), 'palisade-hand-'))
     const draw = freeAddresses([])
-    const cluster = new HandCluster(directory, [await draw(), await draw()], draw)
+    const cluster = new HandCluster(directory, options, [await draw(), await draw()], draw)
     try {
       await cluster.startManager()
       const numbers = Array.from({ length: options.servers }, (_, i) => i + 1)
-      await Promise.all(numbers.map((number) => cluster.#startServer(`s${number}`)))
+      await Promise.all(numbers.map((number) => cluster.#addServer(`s${number}`)))
       for (const { control } of cluster.servers) {
         await cluster.admin.addServer({ address: control, name: '' }, changeDeadlineMs)
       }
@@ -110,10 +128,28 @@ export class HandCluster {
     const environment = { ...process.env, ...env }
     this.manager = new PalisadeProcess(args, { program: process.execPath, env: environment })
     await this.manager.output(readyLine)
+    // The former channel may be waiting before it tries again.
+    this.#channels.get(this.#control)?.close()
+    this.#channels.delete(this.#control)
   }
 
   async stopManager(): Promise<void> {
     await this.manager.stop()
+  }
+
+  /** kill -9, then a new process on the same directory and portal. */
+  async restartServer(server: HandServer, env: NodeJS.ProcessEnv = {}): Promise<void> {
+    server.process.kill('SIGKILL')
+    await server.process.exited
+    server.process = this.#spawnServer(server, env)
+    server.control = await controlOf(server.process)
+  }
+
+  /** The machine of a server whose root is `main-lossy-target` loses its power and boots again. */
+  async losePower(server: HandServer): Promise<void> {
+    server.process.stdout = ''
+    server.process.kill('SIGUSR2')
+    server.control = await controlOf(server.process)
   }
 
   async startShim(name: string): Promise<HandShim> {
@@ -126,6 +162,21 @@ export class HandCluster {
     const shim = { client, portal: address('iscsi'), status: address('grpc'), process }
     this.shims.push(shim)
     return shim
+  }
+
+  /** An initiator of our own at a shim, one for each name. Its clock stands still: it waits. */
+  async attach(shim: HandShim, volume: string, name: string): Promise<Initiator> {
+    const opening = await openLeg({
+      network: realNetwork,
+      clock: new ManualClock(),
+      address: shim.portal,
+      initiatorName: `iqn.2026-11.example:${name}`,
+      isid: Buffer.from('800000600001', 'hex'),
+      targetName: volumeIqn(volume),
+    })
+    if (opening.kind !== 'open') throw new Error(`no session: ${opening.cause}`)
+    this.#attached.push(opening.leg)
+    return new Initiator(opening.leg)
   }
 
   /** Runs a verb of the command line against the manager. */
@@ -163,6 +214,7 @@ export class HandCluster {
   }
 
   async stop(): Promise<void> {
+    for (const leg of this.#attached) leg.close()
     await Promise.all(this.shims.map(({ process }) => process.stop()))
     await Promise.all(this.servers.map(({ process }) => process.stop()))
     await this.manager?.stop()
@@ -171,20 +223,28 @@ export class HandCluster {
     await rm(this.directory, { recursive: true, force: true })
   }
 
-  async #startServer(name: string): Promise<void> {
+  async #addServer(name: string): Promise<void> {
     const listen = await this.#draw()
     const junction = await Junction.open(realNetwork, listen)
-    const process = new PalisadeProcess([
-      ...['target', '--name', name, '--dir', join(this.directory, name)],
-      ...['--manager', this.#control, '--control', '127.0.0.1:0', '--capacity', '256MiB'],
+    const process = this.#spawnServer({ name, listen, junction })
+    const server = { name, listen, junction, control: '', process }
+    this.servers.push(server)
+    server.control = await controlOf(process)
+  }
+
+  #spawnServer(
+    { name, listen, junction }: Omit<HandServer, 'control' | 'process'>,
+    env: NodeJS.ProcessEnv = {},
+  ): PalisadeProcess {
+    const { serverRoot, capacity = '256MiB' } = this.#options
+    const args = [
+      ...(serverRoot === undefined ? [mainProgram, 'target'] : [serverRoot]),
+      ...['--name', name, '--dir', join(this.directory, name)],
+      ...['--manager', this.#control, '--control', '127.0.0.1:0', '--capacity', capacity],
       ...['--portal', `${listen}=${junction.address}`, '--json', '--log-level', 'warn'],
-    ])
-    const { portals } = await ready(process).catch(async (error) => {
-      await junction.close()
-      throw error
-    })
-    const control = portals.find(({ kind }) => kind === 'grpc')?.address ?? ''
-    this.servers.push({ name, control, junction, process })
+    ]
+    const environment = { ...process.env, ...env }
+    return new PalisadeProcess(args, { program: process.execPath, env: environment })
   }
 
   #channel(address: string): RpcChannel {
@@ -195,6 +255,11 @@ export class HandCluster {
     }
     return channel
   }
+}
+
+async function controlOf(process: PalisadeProcess): Promise<string> {
+  const { portals } = await ready(process)
+  return portals.find(({ kind }) => kind === 'grpc')?.address ?? ''
 }
 
 async function ready(process: PalisadeProcess): Promise<ReadyLine> {
