@@ -188,6 +188,8 @@ export class ServerPath {
       log.info('login failed', { ...fields, attempt, cause: outcome.cause })
       if (outcome.kind === 'failed' || outcome.knownLoginNumber === undefined) return undefined
       numbers.seen(outcome.knownLoginNumber)
+      // The path that took this one's place has the session now.
+      if (this.#closed) return undefined
     }
     return undefined
   }

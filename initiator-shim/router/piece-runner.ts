@@ -227,7 +227,9 @@ export class PieceRunner {
     const doubt = this.#doubt
     if (command.verdict !== 'aborted' || doubt === undefined || this.#isSettled(doubt)) return over
     doubt.path.connect()
-    await anyOf([command.wake, doubt.path.changed, this.#parts.state.changed])
+    const { clock, state } = this.#parts
+    const ms = command.acceptedAtMs + shim.holdStretchMs - clock.nowMs()
+    await anyOf([command.wake, doubt.path.changed, state.changed], { clock, ms })
     return undefined
   }
 

@@ -129,6 +129,41 @@ t.test('an aborted write is ended at the server before the abort is answered', a
   t.strictSame(await cluster.run(initiator.read(0, 1)), [1])
 })
 
+t.test(
+  'an aborted write whose server never comes back keeps nobody waiting for ever',
+  async (t) => {
+    const cluster = await started(t)
+    const initiator = await cluster.attach('v')
+    await cluster.run(initiator.write(0, 8, 1).answer)
+    const { relay } = cluster.servers[0]!
+    relay.hang()
+    const flying = initiator.write(0, 8, 2)
+    await cluster.pass(5)
+    await cluster.run(cluster.servers[0]!.stop())
+    flying.abort()
+    await cluster.pass(5)
+    initiator.leg.close()
+    // A login after it waits until the command was let go.
+    const startMs = cluster.clock.nowMs()
+    await cluster.until(
+      () =>
+        cluster.attach('v').then(
+          () => true,
+          () => false,
+        ),
+      40_000,
+    )
+    const waitedMs = cluster.clock.nowMs() - startMs
+    t.ok(waitedMs < 25_000, `${waitedMs} ms`)
+    await cluster.run(cluster.servers[0]!.start())
+    const again = await cluster.attach('v', { isid: 2 })
+    t.equal(describe(await cluster.run(again.write(0, 8, 3).answer)), 'good')
+    relay.release()
+    await cluster.pass(100)
+    t.strictSame(await cluster.run(again.read(0, 1)), [3])
+  },
+)
+
 t.test('a command waits for a sign of life from its front connection', async (t) => {
   const cluster = await started(t)
   const silent = await RawInitiator.connect(cluster.network, cluster.portal)
