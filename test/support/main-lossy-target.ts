@@ -1,8 +1,8 @@
 /**
  * The storage server of a machine that loses its power again and again: unflushed writes live in
  * this process only. At SIGUSR2 the power fails: from that instant no disk answers, any part of
- * what was not flushed reaches the files, and after another boot a new server starts on them, in
- * the same process to save its start. SIGKILL loses everything that was not flushed. Takes the
+ * what was not flushed reaches the files, its connections are cut, and after another boot a new
+ * server starts on the files and portals, in the same process to save its start. SIGKILL loses everything that was not flushed. Takes the
  * arguments of `palisade target`. PALISADE_TEST_SEED chooses what is lost, PALISADE_TEST_FAIL_FLUSH
  * the flush that fails in the first life, counted from 1.
  */
@@ -23,6 +23,7 @@ import type { KeyValue } from '../../src/ports/key-value.ts'
 import { StorageServer } from '../../targets/storage-server.ts'
 import { FaultPlan, seededRandom } from './fault-plan.ts'
 import { LossyBlockFiles } from './lossy-block-files.ts'
+import { MortalNetwork } from './mortal-network.ts'
 
 const text = { type: 'string', default: '' } as const
 const { values } = parseArgs({
@@ -53,11 +54,12 @@ async function live(faults: { readonly failFlushAt?: number }): Promise<void> {
   const plan = new FaultPlan({ random, ...faults })
   const files = new LossyBlockFiles(new NodeBlockFiles(values.dir), plan)
   const powerLost = new Promise<void>((resolve) => process.once('SIGUSR2', () => resolve()))
+  const network = new MortalNetwork(new NodeNetwork(log))
   const server = await StorageServer.start(
     {
       clock: nodeClock,
       log,
-      network: new NodeNetwork(log),
+      network,
       rpc: new GrpcRpc(),
       records: mortal(records, plan),
       store: {
@@ -70,16 +72,18 @@ async function live(faults: { readonly failFlushAt?: number }): Promise<void> {
     },
     {
       ...{ serverId, name: values.name, manager: values.manager, version: 'test' },
-      portals: values.portal.map((listen) => ({ listen })),
+      portals: values.portal.map(portalOf),
       control: { listen: values.control },
       processId: randomUUID(),
     },
   )
-  const portals = server.portals.map((address) => ({ kind: 'iscsi', address }))
+  const iscsi = server.portals.map((address) => ({ kind: 'iscsi', address }))
+  const portals = [...iscsi, { kind: 'grpc', address: server.control }]
   console.log(JSON.stringify({ ready: true, pid: process.pid, portals }))
   const next = powerLost.then(async () => {
     plan.stop()
-    // Its operations never end; its sockets do.
+    await network.cut()
+    // Its operations never end.
     server.stop(0).catch(fail)
     await files.crash()
     await live({})
@@ -100,6 +104,12 @@ function mortal(store: KeyValue, plan: FaultPlan): KeyValue {
     },
     close: () => Promise.resolve(),
   }
+}
+
+/** `LISTEN` or `LISTEN=ADVERTISED`, as `palisade target` takes them. */
+function portalOf(text: string): { listen: string; advertised?: string } {
+  const [listen = '', advertised] = text.split('=')
+  return advertised === undefined ? { listen } : { listen, advertised }
 }
 
 function fail(error: unknown): never {

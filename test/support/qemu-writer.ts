@@ -77,14 +77,14 @@ export class QemuWriter {
     const wrong: number[] = []
     for (const [slot, pattern] of this.#acknowledged.entries()) {
       if (pattern === 0) continue
-      const said = await this.#command(`read -P ${pattern} ${this.#range(slot)}`)
+      const said = await this.command(`read -P ${pattern} ${this.#range(slot)}`)
       if (!/^read \d+\/\d+ bytes/m.test(said) || /verification failed/i.test(said)) wrong.push(slot)
     }
     return wrong
   }
 
   async flush(): Promise<string> {
-    return await this.#command('flush')
+    return await this.command('flush')
   }
 
   async close(): Promise<void> {
@@ -100,7 +100,7 @@ export class QemuWriter {
     while (!this.#stopping && this.#child.exitCode === null) {
       const slot = this.#next % this.#options.slots
       const pattern = 1 + (Math.floor(this.#next / this.#options.slots) % 255)
-      const said = await this.#command(`write -P ${pattern} ${this.#range(slot)}`)
+      const said = await this.command(`write -P ${pattern} ${this.#range(slot)}`)
       if (/^wrote \d+\/\d+ bytes/m.test(said)) this.#acknowledged[slot] = pattern
       else this.errors.push(said)
       this.#next++
@@ -112,7 +112,8 @@ export class QemuWriter {
     return `${offsetBytes + slot * slotBytes} ${slotBytes}`
   }
 
-  async #command(line: string): Promise<string> {
+  /** One command of qemu-io, between others; what it said. */
+  async command(line: string): Promise<string> {
     const startedMs = performance.now()
     this.#text = ''
     this.#child.stdin.write(`${line}\n`)
