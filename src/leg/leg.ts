@@ -74,7 +74,7 @@ export class Leg {
     this.#pulse = new Pulse({
       clock,
       ping: () => this.#sendNop(this.#takeTag(), RESERVED_TAG, noLunField),
-      oldestSentAtMs: () => this.#oldestSentAtMs(),
+      oldestAtMs: () => this.#oldestAtMs(),
       fail: (cause) => connection.fail(cause),
     })
     let end: (cause: string) => void
@@ -109,6 +109,7 @@ export class Leg {
   submit(command: LegCommand): LegTask {
     assert(command.cdb.length <= cdbBytes, 'a CDB of at most 16 bytes')
     const open = new OpenCommand(command, this.parameters, (which) => this.#abort(which))
+    open.submittedAtMs = this.#clock.nowMs()
     if (!this.open) {
       open.lose()
       return open
@@ -146,9 +147,10 @@ export class Leg {
     this.#connection.close('closed')
   }
 
-  #oldestSentAtMs(): number | undefined {
+  /** Since when the oldest command waits: for its answer, or in vain for a window that opens. */
+  #oldestAtMs(): number | undefined {
     for (const open of this.#sent.values()) return open.sentAtMs
-    return undefined
+    return this.#queue[0]?.submittedAtMs
   }
 
   /** What every request of ours shows; immediate ones use no CmdSN up. */

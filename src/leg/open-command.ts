@@ -16,7 +16,8 @@ export class OpenCommand implements LegTask {
   readonly dataOut: DataOutSource<Buffer>
   initiatorTaskTag = 0
   cmdSn = 0
-  /** `Clock.nowMs`; undefined until it was sent. */
+  /** `Clock.nowMs` of both; the second is undefined until it was sent. */
+  submittedAtMs = 0
   sentAtMs: number | undefined
   abortSent = false
   readonly #abort: (command: OpenCommand) => void

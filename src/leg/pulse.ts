@@ -10,8 +10,8 @@ import type { Cancel, Clock } from '../ports/clock.ts'
 interface PulseOptions {
   readonly clock: Clock
   readonly ping: () => void
-  /** When the oldest command without an answer was sent. */
-  readonly oldestSentAtMs: () => number | undefined
+  /** Since when the oldest command without an answer waits. */
+  readonly oldestAtMs: () => number | undefined
   readonly fail: (cause: string) => void
 }
 
@@ -58,14 +58,14 @@ export class Pulse {
   }
 
   #look(nowMs: number): void {
-    const { ping, oldestSentAtMs, fail } = this.#options
+    const { ping, oldestAtMs, fail } = this.#options
     const pinged = this.#pingedAtMs
     if (pinged !== undefined && nowMs - Math.max(pinged, this.#heardAtMs) >= limits.nopDeadlineMs) {
       fail(`silent for ${limits.nopDeadlineMs} ms after a NOP-Out`)
       return
     }
-    const sent = oldestSentAtMs()
-    if (sent !== undefined && nowMs - sent >= limits.commandDeadlineMs) {
+    const oldest = oldestAtMs()
+    if (oldest !== undefined && nowMs - oldest >= limits.commandDeadlineMs) {
       fail(`a command was not answered for ${limits.commandDeadlineMs} ms`)
       return
     }
