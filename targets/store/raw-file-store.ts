@@ -1,13 +1,16 @@
 /**
  * A plain file or block device as a disk: block n is at byte n * 512 and there is no page table.
- * For `palisade target --standalone`. Every block is allocated; unmapping writes zeros.
+ * For `palisade target --standalone`. Every block is allocated; unmapping writes zeros. After a failed
+ * flush nobody knows what the disk holds of what was acknowledged, and the kernel would answer the
+ * next flush with success: so nothing is served any more until the program is started again.
  */
 import { BufferPool } from '../../src/base/buffer-pool.ts'
-import { StorageError } from '../../src/base/errors.ts'
+import { StorageError, toError } from '../../src/base/errors.ts'
 import { blockBytes, store } from '../../src/base/limits.ts'
 import type { BlockFile, BlockFiles } from '../../src/ports/block-file.ts'
 import { blocksOf, checkRange } from './block-range.ts'
 import type { BlockRun, ReplicaStore } from './replica-store.ts'
+import { SerialQueue } from './serial-queue.ts'
 import { zeros } from './zeros.ts'
 
 export interface RawFileOptions {
@@ -22,6 +25,9 @@ export class RawFileStore implements ReplicaStore {
   readonly blocks: number
   readonly #file: BlockFile
   readonly #pool = new BufferPool(store.readPoolBytes)
+  readonly #flushes = new SerialQueue()
+  #nextFlush: Promise<void> | undefined
+  #failure: StorageError | undefined
 
   private constructor(file: BlockFile) {
     this.#file = file
@@ -45,6 +51,7 @@ export class RawFileStore implements ReplicaStore {
   }
 
   async read(lba: number, blocks: number): Promise<Buffer[]> {
+    this.#stillStands()
     checkRange(lba, blocks, this.blocks)
     const buffer = this.#pool.take(blocks * blockBytes)
     await this.#file.read(buffer, lba * blockBytes)
@@ -56,6 +63,7 @@ export class RawFileStore implements ReplicaStore {
   }
 
   async write(lba: number, data: readonly Buffer[]): Promise<void> {
+    this.#stillStands()
     checkRange(lba, blocksOf(data), this.blocks)
     return this.#file.write(data, lba * blockBytes)
   }
@@ -64,12 +72,29 @@ export class RawFileStore implements ReplicaStore {
     checkRange(lba, blocks, this.blocks)
     const end = (lba + blocks) * blockBytes
     for (let at = lba * blockBytes; at < end; at += store.zeroingPieceBytes) {
+      this.#stillStands()
       await this.#file.write(zeros(Math.min(store.zeroingPieceBytes, end - at)), at)
     }
   }
 
+  /** One at a time, for the kernel tells of a loss only once; calls made together share one. */
   flush(): Promise<void> {
-    return this.#file.flush()
+    this.#nextFlush ??= this.#flushes.run(() => {
+      this.#nextFlush = undefined
+      return this.#flushOnce()
+    })
+    return this.#nextFlush
+  }
+
+  async #flushOnce(): Promise<void> {
+    this.#stillStands()
+    try {
+      await this.#file.flush()
+    } catch (error) {
+      const why = `given up, unflushed data may be lost: ${toError(error).message}`
+      this.#failure = new StorageError('io-error', why, error)
+      throw this.#failure
+    }
   }
 
   run(lba: number): BlockRun {
@@ -79,6 +104,10 @@ export class RawFileStore implements ReplicaStore {
 
   close(): Promise<void> {
     return this.#file.close()
+  }
+
+  #stillStands(): void {
+    if (this.#failure !== undefined) throw this.#failure
   }
 }
 

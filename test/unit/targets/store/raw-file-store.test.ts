@@ -1,6 +1,8 @@
 /** A plain file as a disk. */
 import t from 'tap'
+import { StorageError } from '../../../../src/base/errors.ts'
 import { MIB } from '../../../../src/base/limits.ts'
+import type { BlockFiles } from '../../../../src/ports/block-file.ts'
 import { RawFileStore } from '../../../../targets/store/raw-file-store.ts'
 import { MemoryBlockFiles } from '../../../support/memory-block-files.ts'
 import { stamped, stampsOf } from '../../../support/store-machine.ts'
@@ -45,4 +47,36 @@ t.test('which files it takes', async (t) => {
   })
   const grown = await RawFileStore.open({ files, name: 'odd', sizeBytes: 1024 })
   t.equal(grown.blocks, 2)
+})
+
+t.test('after a failed flush nothing is good any more', async (t) => {
+  const files = new MemoryBlockFiles()
+  let failures = 0
+  const disk: BlockFiles = {
+    exists: (name) => files.exists(name),
+    remove: (name) => files.remove(name),
+    async open(name, options) {
+      const file = await files.open(name, options)
+      return {
+        sizeBytes: MIB,
+        read: (buffer, at) => file.read(buffer, at),
+        write: (buffers, at) => file.write(buffers, at),
+        async flush() {
+          if (failures-- > 0) throw new StorageError('io-error', 'sync disk: EIO')
+        },
+        resize: (sizeBytes) => file.resize(sizeBytes),
+        close: () => file.close(),
+      }
+    },
+  }
+  const store = await RawFileStore.open({ files: disk, name: 'disk', sizeBytes: MIB })
+  await store.write(0, [stamped(1, 1)])
+  failures = 1
+  const given = { code: 'io-error', message: /given up.*sync disk: EIO/ }
+  const meanwhile = [store.flush(), store.flush()].map((flushed) => t.rejects(flushed, given))
+  await Promise.all(meanwhile)
+  await t.rejects(store.flush(), given, 'the kernel would say yes')
+  await t.rejects(store.write(0, [stamped(2, 1)]), given)
+  await t.rejects(store.unmap(0, 1), given)
+  await t.rejects(store.read(0, 1), given)
 })
