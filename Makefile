@@ -56,8 +56,8 @@ sim: build ## random histories against models (there is no simulator of a whole 
 
 interop: test-interop ## real initiators, crashes, cut paths; against real processes
 
-bench: build deps ## against tgt, side by side
-	node dist/bench/bare-target.js
+bench: build deps ## against tgt, side by side; a volume through the shim for information
+	node dist/bench/with-shim.js $(ARGS)
 
 demo: build deps ## a cluster, a file system, a crash: in under two minutes
 	node dist/test/demo/main-demo.js
