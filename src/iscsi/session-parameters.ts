@@ -30,7 +30,21 @@ export interface SessionParameters {
   readonly loginNumber?: number
 }
 
-/** `iqn...,i,0x400001370000`: the name of a SCSI initiator port. RFC 7143 4.4.2. */
-export function initiatorPortName(initiatorName: string, isid: Buffer): string {
-  return `${initiatorName},i,0x${isid.toString('hex')}`
+/** Who talks to whom. */
+export interface SessionNames {
+  readonly initiatorName: string
+  /** `iqn...,i,0x400001370000`: the name of the SCSI initiator port. RFC 7143 4.4.2. */
+  readonly initiatorPort: string
+  /** Empty in a discovery session that names none. */
+  readonly targetName: string
+}
+
+/** iSCSI names differ by more than case, or they are one name. RFC 7143 4.2.7.1. */
+export function sessionNames(parameters: SessionParameters): SessionNames {
+  const initiatorName = parameters.initiatorName.toLowerCase()
+  return {
+    initiatorName,
+    initiatorPort: `${initiatorName},i,0x${parameters.isid.toString('hex')}`,
+    targetName: parameters.targetName?.toLowerCase() ?? '',
+  }
 }

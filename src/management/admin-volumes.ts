@@ -275,8 +275,9 @@ function blocksOf(field: string, bytes: number): number {
   return bytes / blockBytes
 }
 
-/** A client's InitiatorName, or only the UUID of one of our own programs. */
-function checkClient(client: string): string {
+/** A client's InitiatorName as portals know it, or only the UUID of one of our own programs. */
+function checkClient(name: string): string {
+  const client = name.toLowerCase()
   if (uuidPattern.test(client)) return clientIqn(client)
   if (initiatorNamePattern.test(client)) return client
   throw invalid(`client: "${client}" is no InitiatorName (iqn., eui. or naa.) and no UUID`)

@@ -18,7 +18,7 @@ import {
 import { loginRequest } from '../iscsi/pdu/login-request.ts'
 import { describeLoginStatus, LoginStatus } from '../iscsi/pdu/login-status.ts'
 import { Opcode } from '../iscsi/pdu/opcode.ts'
-import { initiatorPortName } from '../iscsi/session-parameters.ts'
+import { type SessionNames, sessionNames } from '../iscsi/session-parameters.ts'
 import type { Log } from '../ports/log.ts'
 import type { ByteStream } from '../ports/network.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
@@ -116,10 +116,7 @@ export class LoginDriver implements WaitingLogin {
       this.#accept(step)
       return
     }
-    const port = {
-      initiatorPort: initiatorPortName(parameters.initiatorName, parameters.isid),
-      targetName: parameters.targetName ?? '',
-    }
+    const port = sessionNames(parameters)
     const decision = await this.#ask(step, port)
     if (this.#over) return
     if (decision.kind === 'refuse') {
@@ -131,16 +128,16 @@ export class LoginDriver implements WaitingLogin {
       return
     }
     this.#port = port
-    if (await this.#reinstate(port)) this.#accept(step, decision.target)
+    // A newer login may have superseded this one in the very turn in which the wait ended.
+    if ((await this.#reinstate(port)) && !this.#over) this.#accept(step, decision.target)
   }
 
   /** A host that fails is our own trouble, not the initiator's. */
-  async #ask(step: Decide, port: PortKey): Promise<LoginDecision> {
+  async #ask(step: Decide, port: SessionNames): Promise<LoginDecision> {
     const { parameters } = step.facts
     const { stream, registry, host, log } = this.#options
     const facts: LoginRequestFacts = {
       ...port,
-      initiatorName: parameters.initiatorName,
       portalAddress: stream.localAddress,
       remoteAddress: stream.remoteAddress,
       generationVersion: parameters.generationVersion,

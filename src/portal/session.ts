@@ -15,7 +15,7 @@ import { nopIn } from '../iscsi/pdu/nop-in.ts'
 import { nopOut } from '../iscsi/pdu/nop-out.ts'
 import { Opcode, RESERVED_TAG } from '../iscsi/pdu/opcode.ts'
 import { RejectReason } from '../iscsi/pdu/reject.ts'
-import { initiatorPortName, type SessionParameters } from '../iscsi/session-parameters.ts'
+import { type SessionParameters, sessionNames } from '../iscsi/session-parameters.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { ByteStream } from '../ports/network.ts'
@@ -76,11 +76,7 @@ export class Session implements FrontSession {
     this.handle = options.handle
     this.parameters = parameters
     this.generationVersion = parameters.generationVersion
-    this.nexus = {
-      initiatorName: parameters.initiatorName,
-      initiatorPort: initiatorPortName(parameters.initiatorName, parameters.isid),
-      targetName: parameters.targetName ?? '',
-    }
+    this.nexus = sessionNames(parameters)
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
     })

@@ -26,7 +26,7 @@ import {
 import { type LoginRequest, loginRequest } from '../../../src/iscsi/pdu/login-request.ts'
 import { type LoginResponse, loginResponse } from '../../../src/iscsi/pdu/login-response.ts'
 import { describeLoginStatus } from '../../../src/iscsi/pdu/login-status.ts'
-import { initiatorPortName } from '../../../src/iscsi/session-parameters.ts'
+import { sessionNames } from '../../../src/iscsi/session-parameters.ts'
 import { hex, text } from '../../support/bytes.ts'
 
 const first: LoginRequest = {
@@ -106,10 +106,7 @@ t.test('a login in one round', async (t) => {
     errorRecoveryLevel: 0,
     generationVersion: 0,
   })
-  t.equal(
-    initiatorPortName(step.facts.parameters.initiatorName, step.facts.parameters.isid),
-    'iqn.2026-11.test:i,i,0x00023d000001',
-  )
+  t.equal(sessionNames(step.facts.parameters).initiatorPort, 'iqn.2026-11.test:i,i,0x00023d000001')
   const reply = step.accept(0x77)
   t.strictSame(fieldsOf(reply), {
     transit: true,

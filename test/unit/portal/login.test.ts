@@ -135,6 +135,19 @@ t.test('another ISID, another session', async (t) => {
   t.equal((await two.run({ cdb: read10(0, 1), readBytes: 512 })).status, 0)
 })
 
+t.test('a name in other letters is the same name', async (t) => {
+  const rig = await rigFor(t)
+  const initiatorName = 'iqn.2026-11.example:host'
+  const former = await rig.login({ isid, initiatorName })
+  await rig.login({
+    isid,
+    initiatorName: initiatorName.toUpperCase(),
+    targetName: `IQN${rigTarget.slice(3)}`,
+  })
+  await former.closed
+  t.equal(rig.portal.sessions.length, 1, 'a session reinstatement')
+})
+
 t.test('a newer login wins over one that still waits', async (t) => {
   const rig = await rigFor(t)
   const former = await rig.login({ isid })
