@@ -92,7 +92,7 @@ export const shim = {
   /** The manager sends something every second. */
   watchSilenceMs: 3_000,
   watchRetryFirstMs: 50,
-  watchRetryLongestMs: 1_000,
+  watchRetryLongestMs: 250,
   getMapDeadlineMs: 5_000,
   reportDeadlineMs: 2_000,
 } as const
@@ -125,7 +125,7 @@ export const store = {
 /** Calls between our own programs. */
 export const rpc = {
   reconnectFirstMs: 100,
-  reconnectLongestMs: 1_000,
+  reconnectLongestMs: 500,
   keepaliveMs: 2_000,
   keepaliveDeadlineMs: 2_000,
   largestMessageBytes: 64 * MIB,
@@ -145,6 +145,8 @@ export const manager = {
   publishLatestMs: 250,
   /** Each adopted server is asked for its state this often. */
   describeIntervalMs: 2_000,
+  /** One that did not answer, or would not take up its map, is asked again after this. */
+  askAgainMs: 500,
   /** How long GetMap waits for a newer map. */
   getMapWaitMs: 5_000,
   keepAliveMs: 1_000,

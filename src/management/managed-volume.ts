@@ -37,7 +37,7 @@ export interface VolumeContext {
   /** The servers of a deleted volume have all freed it. */
   readonly freed: (volumeId: string) => void
   /** Asks a server for its state, soon. */
-  readonly refresh: (serverId: string) => void
+  readonly refresh: (serverId: string, delayMs?: number) => void
   readonly shutOut: ShutOutTimes
 }
 
@@ -177,6 +177,7 @@ export class ManagedVolume {
     if (this.#phase !== '' || this.#activations.isUnderWay(serverId)) return
     this.#activations.forget(serverId)
     if (await this.#activations.activate(serverId, map)) this.#forgetIfFreed()
+    else this.#context.refresh(serverId, limits.askAgainMs)
   }
 
   /** What became of the volume, for a server that asks. */

@@ -97,7 +97,7 @@ export class Manager {
       handOut,
       committed: (map) => this.#waiters.committed(handOut(map)),
       publish: (map) => this.#hub.publish(handOut(map)),
-      refresh: (serverId) => registry.refresh(serverId),
+      refresh: (serverId, delayMs) => registry.refresh(serverId, delayMs),
       shutOut: this.#shutOut,
     })
     this.#volumeAdmin = new VolumeAdmin({ volumes: this.#volumes, registry, random, handOut })

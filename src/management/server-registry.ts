@@ -188,7 +188,8 @@ export class ServerRegistry {
     entry.asking ??= this.#describe(serverId, entry).finally(() => {
       entry.asking = undefined
       const adopted = this.#context.store.server(serverId) !== undefined
-      if (adopted) this.refresh(serverId, entry.askAgain ? 0 : limits.describeIntervalMs)
+      const laterMs = entry.reachable ? limits.describeIntervalMs : limits.askAgainMs
+      if (adopted) this.refresh(serverId, entry.askAgain ? 0 : laterMs)
       entry.askAgain = false
     })
     return entry.asking
