@@ -3,10 +3,12 @@
  * initiator is attached to the volume here.
  */
 import type { Replica, VolumeMap } from '../../src/volume/map.ts'
+import { PathCounters } from './path-counters.ts'
 import { type PathPorts, ServerPath } from './server-path.ts'
 
 export class PathSet {
   readonly #ports: PathPorts
+  /** By serverId; closed ones stay for what they counted, until they are wanted again. */
   readonly #paths = new Map<string, ServerPath>()
 
   constructor(ports: PathPorts) {
@@ -15,11 +17,10 @@ export class PathSet {
 
   /** The path to a replica's server, made where there is none; it may be down. */
   of(replica: Replica): ServerPath {
-    let path = this.#paths.get(replica.serverId)
-    if (path === undefined) {
-      path = new ServerPath(this.#ports, replica)
-      this.#paths.set(replica.serverId, path)
-    }
+    const known = this.#paths.get(replica.serverId)
+    if (known?.closed === false) return known
+    const path = new ServerPath(this.#ports, replica, known?.counters ?? new PathCounters())
+    this.#paths.set(replica.serverId, path)
     return path
   }
 
@@ -47,7 +48,6 @@ export class PathSet {
 
   close(): void {
     for (const path of this.#paths.values()) path.close()
-    this.#paths.clear()
   }
 
   list(): readonly ServerPath[] {

@@ -19,7 +19,7 @@ import type { Network } from '../../src/ports/network.ts'
 import { encodeGenerationHeader, FenceFlag } from '../../src/volume/generation-header.ts'
 import { anyOf, Signal } from '../signal.ts'
 import type { LoginNumbers } from './login-numbers.ts'
-import { PathCounters } from './path-counters.ts'
+import type { PathCounters } from './path-counters.ts'
 import { ProbeRace, type Way } from './probe-race.ts'
 
 /** Told to the manager. */
@@ -59,7 +59,7 @@ interface Session {
 export class ServerPath {
   /** Notified when the path comes up, goes down or is closed. */
   readonly changed = new Signal()
-  readonly counters = new PathCounters()
+  readonly counters: PathCounters
   readonly #ports: PathPorts
   #target: PathTarget
   #session: Session | undefined
@@ -70,7 +70,9 @@ export class ServerPath {
   /** Direct portals that the manager was told are out of reach. */
   readonly #reported = new Set<string>()
 
-  constructor(ports: PathPorts, target: PathTarget) {
+  /** `counters` go on where a former path to the server left them. */
+  constructor(ports: PathPorts, target: PathTarget, counters: PathCounters) {
+    this.counters = counters
     this.#ports = ports
     this.#target = target
   }

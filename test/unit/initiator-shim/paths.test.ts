@@ -83,6 +83,15 @@ t.test('reads, writes, flushes and discards over three servers', async (t) => {
     volumes[0]!.paths.map(({ route }) => route),
     ['direct', 'direct', 'direct'],
   )
+  const commands = volumes[0]!.paths.map(({ direct }) => direct.commands)
+  initiator.leg.close()
+  await cluster.pass(20)
+  const [left] = (await cluster.status()).volumes
+  t.strictSame(
+    left!.paths.map(({ route, direct }) => [route, direct.commands]),
+    commands.map((count) => ['none', count]),
+    'nobody is attached: no sessions, and the counters stay',
+  )
 })
 
 t.test('a path that is reset: no error, a stall below 1 s', async (t) => {
