@@ -145,6 +145,7 @@ export class Shim {
       liveness: this.#liveness,
       holdMs: (current) => holdMs ?? (current.holdMs || limits.holdMs),
       refresh: ({ name }, newerThan) => this.#watch.refresh(name, newerThan),
+      detached: (left) => this.#forgetIfGone(map.volumeId, left),
     })
     this.#volumes.set(map.volumeId, volume)
   }
@@ -153,7 +154,11 @@ export class Shim {
   #gone(volumeId: string): void {
     const volume = this.#volumes.get(volumeId)
     volume?.leave()
-    if (volume?.sessions === 0) this.#volumes.delete(volumeId)
+    if (volume?.sessions === 0) this.#forgetIfGone(volumeId, volume)
+  }
+
+  #forgetIfGone(volumeId: string, volume: FrontVolume): void {
+    if (volume.state.gone) this.#volumes.delete(volumeId)
   }
 
   #report(report: PathReport): void {

@@ -24,6 +24,8 @@ export interface FrontVolumeOptions {
   readonly holdMs: (map: VolumeMap) => number
   /** Asks the manager for a newer map of this volume. */
   readonly refresh: (map: VolumeMap, newerThan: number) => void
+  /** The last initiator has left. */
+  readonly detached: (volume: FrontVolume) => void
 }
 
 export class FrontVolume {
@@ -55,7 +57,7 @@ export class FrontVolume {
       luns: () => (this.state.gone ? [] : [0]),
       unit: (lun) => (lun === 0 && !this.state.gone ? unit : undefined),
     })
-    this.target = this.#attaching(this.#device)
+    this.target = this.#attaching(this.#device, options.detached)
   }
 
   /** Initiator sessions that are open, or not yet ended. */
@@ -91,7 +93,10 @@ export class FrontVolume {
   }
 
   /** The device, with an eye on who is attached. */
-  #attaching(device: DeviceServer<PortalTask>): ScsiTarget<PortalTask> {
+  #attaching(
+    device: DeviceServer<PortalTask>,
+    detached: (volume: FrontVolume) => void,
+  ): ScsiTarget<PortalTask> {
     return {
       arrive: (task) => device.arrive(task),
       execute: (task, dataOut) => device.execute(task, dataOut),
@@ -107,8 +112,10 @@ export class FrontVolume {
         device.nexusLost(nexus)
         this.#ledger.loggedOut(nexus.initiatorName)
         this.#attached.delete(nexus)
-        // Its commands have ended; a server keeps no session of ours for nobody.
-        if (this.#attached.size === 0) this.paths.close()
+        if (this.#attached.size > 0) return
+        // Its commands have ended. A volume counts as in use while a server has a session of ours.
+        this.paths.close()
+        detached(this)
       },
     }
   }
