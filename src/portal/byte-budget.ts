@@ -1,7 +1,8 @@
 /**
- * How many bytes may be held for a purpose: for one session, and with a parent for all of them. A
- * request larger than the cap is granted when nothing else is held, so that it can never wait for
- * ever. No queue of its own: who was told "no" asks again when something was given back.
+ * How many bytes may be held for a purpose: for one session, and with a parent for all of them. One
+ * request is granted whatever else is held, to each that has none, so that nobody waits for ever for
+ * what others do not give back. No queue of its own: who was told "no" asks again when something was
+ * given back.
  */
 import { assert } from '../base/assert.ts'
 
@@ -10,6 +11,7 @@ export class ByteBudget {
   readonly #parent: ByteBudget | undefined
   readonly #waiting = new Set<() => void>()
   #heldBytes = 0
+  #grantedBytes = 0
 
   constructor(capBytes: number, parent?: ByteBudget) {
     this.#capBytes = capBytes
@@ -21,10 +23,19 @@ export class ByteBudget {
   }
 
   tryTake(bytes: number): boolean {
-    if (this.#heldBytes > 0 && this.#heldBytes + bytes > this.#capBytes) return false
-    if (this.#parent?.tryTake(bytes) === false) return false
+    if (this.#grantedBytes > 0) {
+      if (this.#heldBytes + bytes > this.#capBytes) return false
+      if (this.#parent?.tryTake(bytes) === false) return false
+    } else this.#parent?.#grant(bytes)
     this.#heldBytes += bytes
+    this.#grantedBytes += bytes
     return true
+  }
+
+  #grant(bytes: number): void {
+    this.#heldBytes += bytes
+    this.#grantedBytes += bytes
+    this.#parent?.#grant(bytes)
   }
 
   /** For bytes that came unasked for: the peer was allowed to send them. */
@@ -33,10 +44,13 @@ export class ByteBudget {
     this.#parent?.take(bytes)
   }
 
-  give(bytes: number): void {
+  /** `grantedBytes` of them had been granted by `tryTake`, the others came unasked for. */
+  give(bytes: number, grantedBytes: number): void {
     assert(bytes <= this.#heldBytes, 'more was given back than taken')
+    assert(grantedBytes <= this.#grantedBytes, 'more was given back than granted')
     this.#heldBytes -= bytes
-    this.#parent?.give(bytes)
+    this.#grantedBytes -= grantedBytes
+    this.#parent?.give(bytes, grantedBytes)
     if (this.#waiting.size === 0) return
     const waiting = [...this.#waiting]
     this.#waiting.clear()

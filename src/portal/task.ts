@@ -41,6 +41,8 @@ export class CommandTask implements PortalTask {
   verdict: ScsiResult | Silence | undefined
   /** What it holds of the budget for write data, or of that for read data. */
   heldBytes = 0
+  /** Of these, what was granted: the others came unasked for. */
+  grantedBytes = 0
   /** `Clock.nowMs` by which its data must have come. */
   dueAtMs = Number.POSITIVE_INFINITY
   #aborted = false

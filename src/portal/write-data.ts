@@ -101,8 +101,9 @@ export class WriteData {
 
   /** Its data are needed no longer. */
   release(task: CommandTask): void {
-    this.#options.budget.give(task.heldBytes)
+    this.#options.budget.give(task.heldBytes, task.grantedBytes)
     task.heldBytes = 0
+    task.grantedBytes = 0
   }
 
   /** Ends what has waited too long for its data, even though the peer may still send them. */
@@ -158,6 +159,7 @@ export class WriteData {
           return
         }
         task.heldBytes += missing
+        task.grantedBytes += missing
         task.dueAtMs = clock.nowMs() + portal.dataDeadlineMs
         this.#solicit(task, sequence)
       }

@@ -262,3 +262,22 @@ t.test('residuals', async (t) => {
   const failed = await initiator.run({ cdb: read10(0xffffff00, 2), readBytes: 1024 })
   t.match(failed, { status: 2, underflow: true, residualCount: 1024 })
 })
+
+t.test('sessions that never send their data do not keep others from writing', async (t) => {
+  const rig = await rigFor(t, { unitBlocks: 16_384 })
+  const hoarders = limits.programWriteBytes / limits.sessionWriteBytes
+  const data = Buffer.alloc(8 * 1024 * KIB)
+  for (let i = 0; i < hoarders; i++) {
+    const initiator = await rig.login({ isid: Buffer.from([0x80, 0, 0, 0, 1, i]) })
+    for (let n = 0; n < limits.sessionWriteBytes / data.length; n++) {
+      initiator.command({ cdb: write10(0, 16_384), data, immediateBytes: 0 })
+      await initiator.nextR2t()
+    }
+  }
+  const honest = await rig.login({ isid: Buffer.from([0x80, 0, 0, 0, 2, 0]) })
+  const some = pattern(16 * KIB)
+  const tag = honest.command({ cdb: write10(0, 32), data: some, immediateBytes: 0 })
+  honest.answerR2t(await honest.nextR2t(), some)
+  t.equal((await honest.end(tag)).status, 0)
+  t.ok(rig.unit.content.subarray(0, some.length).equals(some))
+})
