@@ -1,7 +1,7 @@
 /**
  * The data of one write, target role: immediate, unsolicited, then solicited by R2T. RFC 7143
  * 4.2.5.2, 11.7, 11.8. Data come in order (DataPDUInOrder and DataSequenceInOrder are Yes), so one
- * counter says where we are. Nothing is copied. When an R2T goes out is the driver's choice, for it
+ * counter says where we are. Nothing is copied, but crumbs. When an R2T goes out is the driver's choice, for it
  * knows how much memory there is.
  */
 
@@ -43,6 +43,11 @@ export interface DataOutFields {
   readonly bufferOffset: number
 }
 
+/** A peer that sends crumbs must not make us keep one object for each: they are gathered. */
+const crumbBytes = 2048
+const crumbsBefore = 16
+const gatherBytes = 16 * crumbBytes
+
 function faultOfStart(start: DataOutStart): string | undefined {
   const { rules, expectedBytes, final, immediateBytes } = start
   if (!final && rules.initialR2T) return 'unsolicited data while InitialR2T is Yes'
@@ -66,6 +71,9 @@ export class DataOutSequence {
   #unsolicited: boolean
   readonly #data: Buffer[] = []
   #keptBytes = 0
+  /** Where crumbs are gathered; the last of `#data` is a view on its first `#gatheredBytes`. */
+  #gather: Buffer | undefined
+  #gatheredBytes = 0
   #receivedBytes = 0
   #requestedBytes = 0
   #r2tSn = 0
@@ -179,7 +187,28 @@ export class DataOutSequence {
     this.#receivedBytes += dataBytes
     const room = this.#wantedBytes - this.#keptBytes
     const kept = dataBytes <= room ? data : sliceData(data, 0, room)
-    for (const buffer of kept) this.#data.push(buffer)
+    for (const buffer of kept) {
+      if (buffer.length < crumbBytes && this.#data.length >= crumbsBefore) this.#keepCrumb(buffer)
+      else {
+        this.#gather = undefined
+        this.#data.push(buffer)
+      }
+    }
     this.#keptBytes += Math.min(dataBytes, room)
+  }
+
+  #keepCrumb(crumb: Buffer): void {
+    if (crumb.length === 0) return
+    const end = this.#gatheredBytes + crumb.length
+    if (this.#gather !== undefined && end <= gatherBytes) {
+      crumb.copy(this.#gather, this.#gatheredBytes)
+      this.#data[this.#data.length - 1] = this.#gather.subarray(0, end)
+      this.#gatheredBytes = end
+      return
+    }
+    this.#gather = Buffer.allocUnsafe(gatherBytes)
+    this.#gatheredBytes = crumb.length
+    crumb.copy(this.#gather)
+    this.#data.push(this.#gather.subarray(0, crumb.length))
   }
 }

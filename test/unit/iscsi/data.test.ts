@@ -135,6 +135,26 @@ t.test('what ends a task', async (t) => {
   t.equal(asked({ final: true }, 2048), undefined)
 })
 
+t.test('crumbs are gathered', async (t) => {
+  const bytes = 200_000
+  const all = Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 7 + (i >> 8)) & 0xff))
+  const large = { ...rules, maxBurstBytes: bytes }
+  const one = sequence({ rules: large, expectedBytes: bytes, wantedBytes: bytes })
+  one.nextRequest(1, bytes)
+  const random = seededRandom(5)
+  for (let offset = 0, dataSn = 0; offset < bytes; dataSn++) {
+    const length = Math.min(bytes - offset, random.below(200) === 0 ? 4096 : 1 + random.below(9))
+    const data = [all.subarray(offset, offset + length)]
+    const final = offset + length === bytes
+    const fields = { ...solicited, final, dataSn, bufferOffset: offset }
+    if (one.receive(fields, data, length) !== undefined) t.fail(`at ${offset}`)
+    offset += length
+  }
+  t.ok(one.complete)
+  t.ok(Buffer.concat(one.data).equals(all))
+  t.ok(one.data.length < 400, `${one.data.length} pieces`)
+})
+
 t.test('an initiator obeys R2Ts, but not every R2T', async (t) => {
   const source = () => {
     const one = new DataOutSource([Buffer.alloc(3000, 1), Buffer.alloc(1096, 2)], rules, 512)
