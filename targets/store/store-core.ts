@@ -219,7 +219,11 @@ export class StoreCore {
         await this.#log.sync()
       }
     } catch (error) {
-      throw this.fail(error)
+      const failure = this.fail(error)
+      // Not before the loss is noted: the kernel tells of it once, and who hears of a failed flush
+      // may start this program anew, whose first sync would succeed.
+      await this.#lossRecorded
+      throw failure
     }
     // Something else may have failed meanwhile, and taken this flush's ground away.
     this.stillStands()
