@@ -43,7 +43,7 @@ export class HeldVolume {
   /** A manager has said, since this process began, that the map kept here is the current one. */
   #confirmed = false
   /** The record's map was taken up here once: its replicas were made. */
-  #established = true
+  #established: boolean
   /** A newer map is being taken up: the former one is served no more, the next one not yet. */
   #switching = false
   /** Activates under way: what they say is the answer, so nothing is asked meanwhile. */
@@ -55,15 +55,14 @@ export class HeldVolume {
   constructor(context: HeldVolumeContext, record: VolumeRecord) {
     this.#context = context
     this.#record = record
+    this.#established = record.confirmedGeneration > 0
     this.volumeId = record.map.volumeId
     this.#look()
   }
 
   /** A volume that a manager names here for the first time; its first activate makes it real. */
   static unheard(context: HeldVolumeContext, map: VolumeMap): HeldVolume {
-    const volume = new HeldVolume(context, { map, order: noOrder, confirmedGeneration: 0 })
-    volume.#established = false
-    return volume
+    return new HeldVolume(context, { map, order: noOrder, confirmedGeneration: 0 })
   }
 
   get map(): VolumeMap {

@@ -446,6 +446,23 @@ t.test('the first map of a volume is durable when it is confirmed', async (t) =>
   t.equal(seen.state, 'done')
 })
 
+t.test(
+  'a first map that was not taken up, closed, restarted: its replica can still be made',
+  async (t) => {
+    const rig = await Rig.make()
+    rig.store.gate = Promise.reject(new StorageError('no-space', 'the disk is full'))
+    await t.rejects(rig.volumes.activate({ order: order(1), map: map5 }), { code: 'no-space' })
+    await rig.volumes.close({ order: order(2), volumeId: map5.volumeId })
+    await rig.restart()
+    rig.store.gate = undefined
+    await rig.volumes.activate({ order: order(3), map: map6 })
+    t.equal(rig.volume.state, 'open')
+    rig.store.replicas.clear()
+    const lost = rig.volumes.activate({ order: order(4), map: { ...map6, generation: 7 } })
+    await t.rejects(lost, { code: 'not-a-store' }, 'but never in the place of one that vanished')
+  },
+)
+
 t.test('while the store is not open nothing is served and nothing asked', async (t) => {
   const rig = await Rig.make()
   await rig.volumes.activate({ order: order(1), map: map5 })
