@@ -4,9 +4,9 @@
  */
 import t from 'tap'
 import { clientIqn } from '../../src/volume/names.ts'
+import { HandCluster } from '../support/hand-cluster.ts'
 import { iscsiInq } from '../support/libiscsi.ts'
 import { run } from '../support/palisade-process.ts'
-import { ServerGroup } from '../support/server-group.ts'
 import { testUuid } from '../support/volume-maps.ts'
 
 const mib = 1024 * 1024
@@ -18,23 +18,32 @@ function volume(name: string, stripe: number) {
   return { name, ...placement, stalePolicy: 'reject', holdMs: 0, leaseMs: 0 } as const
 }
 
+/** What each server says of the volume. */
+async function held(cluster: HandCluster, volumeId: string) {
+  const told = await Promise.all(cluster.servers.map((server) => cluster.describe(server)))
+  return told.map(({ volumes }) => volumes.find((each) => each.volumeId === volumeId))
+}
+
 await t.test('a manager and its servers', async (t) => {
-  const group = await ServerGroup.start(2)
-  t.teardown(() => group.stop())
-  const { map } = await group.admin.createVolume(volume('v', 2), deadlineMs)
+  const cluster = await HandCluster.start({ servers: 2 })
+  t.teardown(() => cluster.stop())
+  const { map } = await cluster.admin.createVolume(volume('v', 2), deadlineMs)
   const { volumeId } = map
   /** How long a whole one takes here, at worst. */
   let fenceMs = 0
 
   await t.test('stock initiators over the management path', async (t) => {
-    const { stdout: list } = await run('iscsi-ls', [`iscsi://${group.path}/`])
+    const { stdout: list } = await run('iscsi-ls', [`iscsi://${cluster.path}/`])
     for (const server of ['s1', 's2']) {
-      t.match(list, new RegExp(`Target:iqn.2026-11.io.palisade:${server}:v Portal:${group.path}`))
+      t.match(list, new RegExp(`Target:iqn.2026-11.io.palisade:${server}:v Portal:${cluster.path}`))
     }
-    const url = `iscsi://${group.path}/iqn.2026-11.io.palisade:s2:v/0`
+    const url = `iscsi://${cluster.path}/iqn.2026-11.io.palisade:s2:v/0`
     t.match(await iscsiInq(url), /Vendor:PALISADE/, 'answered by the storage server itself')
-    await t.rejects(iscsiInq(`iscsi://${group.path}/iqn.2026-11.io.palisade:s2:w/0`), /not found/i)
-    const { relayedConnectionsTotal } = await group.admin.status({}, deadlineMs)
+    await t.rejects(
+      iscsiInq(`iscsi://${cluster.path}/iqn.2026-11.io.palisade:s2:w/0`),
+      /not found/i,
+    )
+    const { relayedConnectionsTotal } = await cluster.admin.status({}, deadlineMs)
     t.ok(relayedConnectionsTotal >= 1, 'and counted')
   })
 
@@ -42,13 +51,13 @@ await t.test('a manager and its servers', async (t) => {
     const request = { volume: 'v', client: clientIqn(testUuid(1)) }
     for (let i = 0; i < 15; i += 1) {
       const startMs = performance.now()
-      const fenced = await group.admin.fence(request, deadlineMs)
+      const fenced = await cluster.admin.fence(request, deadlineMs)
       fenceMs = Math.max(fenceMs, performance.now() - startMs)
-      const held = await group.held(volumeId)
-      t.ok(held.every((each) => each?.serving && each.generation === fenced.map.generation))
-      await group.admin.admit(request, deadlineMs)
+      const told = await held(cluster, volumeId)
+      t.ok(told.every((each) => each?.serving && each.generation === fenced.map.generation))
+      await cluster.admin.admit(request, deadlineMs)
     }
-    const { shutOut } = await group.admin.status({}, deadlineMs)
+    const { shutOut } = await cluster.admin.status({}, deadlineMs)
     t.equal(shutOut.changes, 30)
     t.comment(`longest ${shutOut.maxMs.toFixed(1)} ms, mean ${shutOut.totalMs / shutOut.changes}`)
   })
@@ -59,30 +68,30 @@ await t.test('a manager and its servers', async (t) => {
     const rounds = 12
     for (let round = 0; round < rounds; round += 1) {
       const client = clientIqn(testUuid(100 + round))
-      const fence = group.admin.fence({ volume: 'v', client }, deadlineMs)
+      const fence = cluster.admin.fence({ volume: 'v', client }, deadlineMs)
       const answered = fence.then(
         () => true,
         () => false,
       )
       // From before the first close to after the last activate.
       await after((round * 2 * fenceMs) / rounds)
-      group.manager.kill()
+      cluster.manager.kill('SIGKILL')
       const wasAnswered = await answered
-      await group.manager.exited
-      await group.startManager()
+      await cluster.manager.exited
+      await cluster.startManager()
       const backMs = performance.now()
-      const { map } = await group.admin.showVolume({ name: 'v' }, deadlineMs)
+      const { map } = await cluster.admin.showVolume({ name: 'v' }, deadlineMs)
       const isFenced = map.admissions.some((each) => each.client === client && each.fenced)
       if (isFenced) happened += 1
       t.ok(isFenced || !wasAnswered, 'what was answered has happened')
       for (;;) {
-        const held = await group.held(volumeId)
-        const open = held.every((each) => each?.serving && each.generation === map.generation)
+        const told = await held(cluster, volumeId)
+        const open = told.every((each) => each?.serving && each.generation === map.generation)
         const tookMs = performance.now() - backMs
         longestMs = Math.max(longestMs, tookMs)
         if (open) break
         if (tookMs > 5_000) {
-          t.fail(`round ${round}: not open after ${tookMs} ms: ${JSON.stringify(held)}`)
+          t.fail(`round ${round}: not open after ${tookMs} ms: ${JSON.stringify(told)}`)
           break
         }
         await after(10)

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { volumeIqn } from '../../src/volume/names.ts'
 import { HandCluster, type HandServer, type HandShim } from '../support/hand-cluster.ts'
-import { describe, type Initiator } from '../support/memory-cluster.ts'
+import { describe, type Initiator } from '../support/initiator.ts'
 import { QemuWriter } from '../support/qemu-writer.ts'
 
 const lossyRoot = fileURLToPath(new URL('../support/main-lossy-target.js', import.meta.url))

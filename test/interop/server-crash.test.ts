@@ -7,7 +7,7 @@ import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { seededRandom } from '../support/fault-plan.ts'
+import { seededFractions } from '../support/seeded-random.ts'
 import { ServerUnderTest } from '../support/server-under-test.ts'
 import { loadBlocks, StampLoad } from '../support/stamp-load.ts'
 import { TestManager } from '../support/test-manager.ts'
@@ -41,7 +41,7 @@ t.test(
   async (t) => {
     const seed = randomInt(2 ** 31)
     t.comment(`seed ${seed}`)
-    const random = seededRandom(seed)
+    const random = seededFractions(seed)
     const manager = await TestManager.start()
     const server = await ServerUnderTest.start({ manager })
     t.teardown(async () => {
@@ -73,7 +73,7 @@ t.test(
   async (t) => {
     const seed = randomInt(2 ** 31)
     t.comment(`seed ${seed}`)
-    const random = seededRandom(seed)
+    const random = seededFractions(seed)
     const manager = await TestManager.start()
     const server = await ServerUnderTest.start({ manager, root: [lossyRoot] })
     t.teardown(async () => {
@@ -109,7 +109,7 @@ t.test(
   'a failed sync is answered, and never followed by GOOD in that generation',
   { timeout },
   async (t) => {
-    const random = seededRandom(7)
+    const random = seededFractions(7)
     const manager = await TestManager.start()
     const server = await ServerUnderTest.start({ manager, root: [lossyRoot] })
     t.teardown(async () => {

@@ -5,30 +5,83 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { describe, type Initiator } from '../support/memory-cluster.ts'
+import type { PathStatus } from '../../src/control/messages/shim.ts'
+import { volumeIqn } from '../../src/volume/names.ts'
+import { HandCluster, type HandShim, realNetwork } from '../support/hand-cluster.ts'
+import { describe, type Initiator } from '../support/initiator.ts'
 import { QemuWriter } from '../support/qemu-writer.ts'
-import { RelayedCluster } from '../support/relayed-cluster.ts'
+import { Relay } from '../support/relay.ts'
 
 const MIB = 1024 * 1024
 const slotBlocks = 16
+const volume = 'data'
+const deadlineMs = 30_000
 const patienceMs = 280_000
 t.setTimeout(2 * patienceMs)
 
-async function started(t: Test, options: { serverRoot?: string } = {}): Promise<RelayedCluster> {
-  const cluster = await RelayedCluster.start({ sizeBytes: 32 * MIB, ...options })
-  t.teardown(() => cluster.stop())
-  return cluster
-}
+/** One storage server whose direct path can be cut, and a relay before the shim's own portal. */
+class PathCluster {
+  readonly #cluster: HandCluster
+  readonly #shim: HandShim
+  /** Before the storage server's portal. */
+  readonly path: Relay
+  /** Before the shim's portal. */
+  readonly door: Relay
 
-async function openWriter(
-  t: Test,
-  cluster: RelayedCluster,
-  offsetBytes = 16 * MIB,
-): Promise<QemuWriter> {
-  const options = { url: cluster.url, offsetBytes, slots: 32, slotBytes: 8192 }
-  const writer = await QemuWriter.open(options)
-  t.teardown(() => writer.close())
-  return writer
+  private constructor(cluster: HandCluster, shim: HandShim, relays: { path: Relay; door: Relay }) {
+    this.#cluster = cluster
+    this.#shim = shim
+    this.path = relays.path
+    this.door = relays.door
+  }
+
+  static async start(t: Test): Promise<PathCluster> {
+    const cluster = await HandCluster.start({ servers: 1 })
+    t.teardown(() => cluster.stop())
+    const policies = { stripe: 0, stalePolicy: 'reject', holdMs: 0, leaseMs: 0 } as const
+    const request = { name: volume, sizeBytes: 32 * MIB, partitions: [], ...policies }
+    await cluster.admin.createVolume(request, deadlineMs)
+    const { junction } = cluster.servers[0]!
+    junction.diverts = () => true
+    const shim = await cluster.startShim('shim')
+    const door = await Relay.open(realNetwork, shim.portal)
+    t.teardown(() => door.stop())
+    return new PathCluster(cluster, shim, { path: junction.side, door })
+  }
+
+  async openWriter(t: Test): Promise<QemuWriter> {
+    const url = `iscsi://${this.door.address}/${volumeIqn(volume)}/0`
+    const slots = { offsetBytes: 16 * MIB, slots: 32, slotBytes: 8192 }
+    const writer = await QemuWriter.open({ url, ...slots })
+    t.teardown(() => writer.close())
+    return writer
+  }
+
+  attach(isid: number): Promise<Initiator> {
+    return this.#cluster.attach(this.#shim, volume, 'many', isid)
+  }
+
+  async pathStatus(): Promise<PathStatus | undefined> {
+    return (await this.#cluster.front(this.#shim, volume)).paths[0]
+  }
+
+  /** Waits until commands go this way. */
+  async routed(route: 'direct' | 'management'): Promise<void> {
+    const deadline = Date.now() + deadlineMs
+    while ((await this.pathStatus())?.route !== route) {
+      if (Date.now() > deadline) throw new Error(`never ${route}: ${this.#shim.process.stderr}`)
+      await sleep(20)
+    }
+  }
+
+  async killShim(): Promise<void> {
+    this.#shim.process.kill('SIGKILL')
+    await this.#shim.process.exited
+  }
+
+  restartShim(): Promise<void> {
+    return this.#cluster.restartShim(this.#shim)
+  }
 }
 
 /** The longest command from now on. */
@@ -47,8 +100,8 @@ async function moreWrites(writer: QemuWriter, count: number): Promise<void> {
 }
 
 t.test('the direct path is reset, stopped, and hangs', { timeout: patienceMs }, async (t) => {
-  const cluster = await started(t)
-  const writer = await openWriter(t, cluster)
+  const cluster = await PathCluster.start(t)
+  const writer = await cluster.openWriter(t)
   writer.start()
   await moreWrites(writer, 20)
   t.equal((await cluster.pathStatus())?.route, 'direct')
@@ -108,13 +161,13 @@ async function wrongSlots(initiator: Initiator, stamp: number): Promise<string[]
 }
 
 /** Commands have left the shim and are kept back by the relay. */
-async function heldBack(cluster: RelayedCluster): Promise<void> {
+async function heldBack(cluster: PathCluster): Promise<void> {
   while (cluster.path.heldBytes < slots * slotBlocks * 512) await sleep(1)
 }
 
 const hung = 'a hung path is released: what it held, a hundred writes, changes no block'
 t.test(hung, { timeout: patienceMs }, async (t) => {
-  const cluster = await started(t)
+  const cluster = await PathCluster.start(t)
   const initiator = await cluster.attach(1)
   for (let round = 1; round <= 5; round++) {
     await writeSlots(initiator, round * 1000)
@@ -133,17 +186,16 @@ t.test(hung, { timeout: patienceMs }, async (t) => {
 
 const killed = 'a shim killed with writes in flight: what is sent again and later wins'
 t.test(killed, { timeout: patienceMs }, async (t) => {
-  const cluster = await started(t)
+  const cluster = await PathCluster.start(t)
   for (let round = 1; round <= 5; round++) {
     const doomed = await cluster.attach(1)
     await writeSlots(doomed, round * 1000)
     cluster.path.hang()
     const first = writeSlots(doomed, round * 1000 + 100)
     await heldBack(cluster)
-    cluster.shim.kill('SIGKILL')
-    await cluster.shim.exited
+    await cluster.killShim()
     t.same(new Set(await first), new Set(['lost']))
-    await cluster.startShim()
+    await cluster.restartShim()
     const initiator = await cluster.attach(2)
     t.same(new Set(await writeSlots(initiator, round * 1000 + 200)), new Set(['good']))
     cluster.path.release()
@@ -158,7 +210,7 @@ const initiators = 10
 const breaks = 10
 const broken = 'libiscsi whose connection breaks, a hundred times: no error, its later writes win'
 t.test(broken, { timeout: patienceMs }, async (t) => {
-  const cluster = await started(t)
+  const cluster = await PathCluster.start(t)
   const open = (i: number) => openWriter(t, cluster, 16 * MIB + i * MIB)
   const writers = await Promise.all(Array.from({ length: initiators }, (_, i) => open(i)))
   for (const writer of writers) writer.start()

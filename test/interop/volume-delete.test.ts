@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { blockBytes, pageBytes } from '../../src/base/limits.ts'
 import { volumeIqn } from '../../src/volume/names.ts'
 import { HandCluster, type HandShim } from '../support/hand-cluster.ts'
-import { describe } from '../support/memory-cluster.ts'
+import { describe } from '../support/initiator.ts'
 import { qemuIo, readPattern, writePattern } from '../support/qemu-io.ts'
 import { QemuWriter } from '../support/qemu-writer.ts'
 

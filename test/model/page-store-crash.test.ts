@@ -7,7 +7,7 @@ import t from 'tap'
 import { StorageError } from '../../src/base/errors.ts'
 import type { PageStore } from '../../targets/store/page-store.ts'
 import { BlockWitness } from '../support/block-witness.ts'
-import { seededRandom } from '../support/fault-plan.ts'
+import { seededFractions } from '../support/seeded-random.ts'
 import { pageBlocks, StoreMachine, stamped, stampsOf } from '../support/store-machine.ts'
 
 const diskBlocks = 6 * pageBlocks - 40
@@ -99,8 +99,8 @@ class Workload {
 
 /** How many operations the whole workload takes, with nothing going wrong. */
 async function countOperations(seed: number): Promise<{ operations: number; flushes: number }> {
-  const machine = new StoreMachine(seededRandom(seed))
-  const workload = new Workload(seededRandom(seed))
+  const machine = new StoreMachine(seededFractions(seed))
+  const workload = new Workload(seededFractions(seed))
   await workload.run(machine)
   return machine.plan
 }
@@ -131,8 +131,8 @@ async function stopAt(
   seed: number,
   how: 'crash' | 'kill',
 ): Promise<{ faults: string[]; keepsIncarnation: boolean; kept: boolean }> {
-  const machine = new StoreMachine(seededRandom(seed * 7919 + operation), { crashAt: operation })
-  const workload = new Workload(seededRandom(seed))
+  const machine = new StoreMachine(seededFractions(seed * 7919 + operation), { crashAt: operation })
+  const workload = new Workload(seededFractions(seed))
   const ended = workload.run(machine)
   await Promise.race([ended, machine.plan.crashed])
   const state = await machine.metadata.get('state')
@@ -178,8 +178,8 @@ t.test('every sync failing: never good again, durable state under a new incarnat
   // The first ones belong to the creation of the store, which is simply refused.
   const creation = 3
   for (let flush = creation + 1; flush <= flushes; flush++) {
-    const machine = new StoreMachine(seededRandom(flush), { failFlushAt: flush })
-    const workload = new Workload(seededRandom(3))
+    const machine = new StoreMachine(seededFractions(flush), { failFlushAt: flush })
+    const workload = new Workload(seededFractions(3))
     let failed: PageStore | undefined
     const opened = machine.open.bind(machine)
     machine.open = async (more) => {

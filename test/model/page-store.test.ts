@@ -4,7 +4,7 @@ import t from 'tap'
 import { StorageError } from '../../src/base/errors.ts'
 import type { PageStore } from '../../targets/store/page-store.ts'
 import { BlockWitness } from '../support/block-witness.ts'
-import { seededRandom } from '../support/fault-plan.ts'
+import { seededFractions } from '../support/seeded-random.ts'
 import { pageBlocks, StoreMachine, stamped, stampsOf } from '../support/store-machine.ts'
 
 const ids = ['a', 'b', 'c'] as const
@@ -48,7 +48,7 @@ class History {
   #stamp = 0
 
   constructor(seed: number) {
-    this.#machine = new StoreMachine(seededRandom(seed))
+    this.#machine = new StoreMachine(seededFractions(seed))
     this.#machine.capacityPages = capacityPages
   }
 

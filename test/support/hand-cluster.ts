@@ -22,9 +22,9 @@ import type { Leg } from '../../src/leg/leg.ts'
 import { openLeg } from '../../src/leg/open-leg.ts'
 import type { RpcChannel } from '../../src/ports/rpc.ts'
 import { volumeIqn } from '../../src/volume/names.ts'
+import { Initiator } from './initiator.ts'
 import { Junction } from './junction.ts'
 import { ManualClock } from './manual-clock.ts'
-import { Initiator } from './memory-cluster.ts'
 import { mainProgram, PalisadeProcess, run } from './palisade-process.ts'
 import { quietLog } from './quiet-log.ts'
 
@@ -42,9 +42,10 @@ export interface HandServer {
 export interface HandShim {
   /** InitiatorName of this client. */
   readonly client: string
+  readonly name: string
   readonly portal: string
   readonly status: string
-  readonly process: PalisadeProcess
+  process: PalisadeProcess
 }
 
 export interface ClusterOptions {
@@ -120,6 +121,11 @@ export class HandCluster {
     return adminClient(this.#channel(this.#control))
   }
 
+  /** The portal of the management path. */
+  get path(): string {
+    return this.#path
+  }
+
   async startManager({ program = mainProgram, env = {} }: ManagerRoot = {}): Promise<void> {
     const args = [
       ...[program, 'manager', '--dir', join(this.directory, 'manager'), '--json'],
@@ -153,25 +159,40 @@ export class HandCluster {
   }
 
   async startShim(name: string): Promise<HandShim> {
-    const process = new PalisadeProcess([
-      ...['shim', '--dir', join(this.directory, name), '--manager', this.#control],
-      ...['--portal', '127.0.0.1:0', '--json', '--log-level', 'warn'],
-    ])
-    const { client = '', portals } = await ready(process)
-    const address = (kind: string) => portals.find((each) => each.kind === kind)?.address ?? ''
-    const shim = { client, portal: address('iscsi'), status: address('grpc'), process }
+    const [portal, status] = [await this.#draw(), await this.#draw()]
+    const process = this.#spawnShim({ name, portal, status })
+    const { client = '' } = await ready(process).catch(async (error) => {
+      await process.stop()
+      throw error
+    })
+    const shim = { client, name, portal, status, process }
     this.shims.push(shim)
     return shim
   }
 
-  /** An initiator of our own at a shim, one for each name. Its clock stands still: it waits. */
-  async attach(shim: HandShim, volume: string, name: string): Promise<Initiator> {
+  /** kill -9, then a new process on the same directory and portal. */
+  async restartShim(shim: HandShim): Promise<void> {
+    shim.process.kill('SIGKILL')
+    await shim.process.exited
+    shim.process = this.#spawnShim(shim)
+    await ready(shim.process)
+  }
+
+  #spawnShim({ name, portal, status }: Omit<HandShim, 'client' | 'process'>): PalisadeProcess {
+    return new PalisadeProcess([
+      ...['shim', '--dir', join(this.directory, name), '--manager', this.#control],
+      ...['--portal', portal, '--status', status, '--json', '--log-level', 'info'],
+    ])
+  }
+
+  /** An initiator of our own at a shim. Its clock stands still: it waits. */
+  async attach(shim: HandShim, volume: string, name: string, isid = 1): Promise<Initiator> {
     const opening = await openLeg({
       network: realNetwork,
       clock: new ManualClock(),
       address: shim.portal,
       initiatorName: `iqn.2026-11.example:${name}`,
-      isid: Buffer.from('800000600001', 'hex'),
+      isid: Buffer.from([0x80, 0, 0, 0, 0, isid]),
       targetName: volumeIqn(volume),
     })
     if (opening.kind !== 'open') throw new Error(`no session: ${opening.cause}`)

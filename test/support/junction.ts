@@ -1,8 +1,7 @@
 /**
- * Where the connections of one initiator take another way than all others: over a relay that a
- * test can hang. Looks at the first login request to see whose connection it is.
+ * Where the connections of some initiators take another way than all others: over a relay that a
+ * test can cut. Looks at the first login request to see whose connection it is.
  */
-
 import { PeekedStream } from '../../src/management/management-path/peeked-stream.ts'
 import { relay } from '../../src/management/management-path/relay.ts'
 import type { ByteStream, Listener, Network } from '../../src/ports/network.ts'
@@ -15,8 +14,8 @@ export class Junction {
   readonly #target: string
   /** The other way. */
   readonly side: Relay
-  /** Whose connections take it. */
-  initiatorName = ''
+  /** Whose connections take it, by InitiatorName; nobody's at first. */
+  diverts: (initiatorName: string) => boolean = () => false
   readonly #streams = new Set<ByteStream>()
   #listener: Listener | undefined
 
@@ -52,7 +51,7 @@ export class Junction {
         const name = /InitiatorName=([^\0]*)\0/.exec(text)?.[1]
         if (name === undefined) return
         peeked.handOver()
-        const address = name === this.initiatorName ? this.side.address : this.#target
+        const address = this.diverts(name) ? this.side.address : this.#target
         void this.#connect(address, peeked).finally(() => this.#streams.delete(near))
       },
       () => this.#streams.delete(near),

@@ -21,9 +21,10 @@ import { serverIdentity } from '../../src/cli/server-identity.ts'
 import { parseSize } from '../../src/cli/size.ts'
 import type { KeyValue } from '../../src/ports/key-value.ts'
 import { StorageServer } from '../../targets/storage-server.ts'
-import { FaultPlan, seededRandom } from './fault-plan.ts'
+import { FaultPlan } from './fault-plan.ts'
 import { LossyBlockFiles } from './lossy-block-files.ts'
 import { MortalNetwork } from './mortal-network.ts'
+import { seededFractions } from './seeded-random.ts'
 
 const text = { type: 'string', default: '' } as const
 const { values } = parseArgs({
@@ -39,7 +40,7 @@ const { values } = parseArgs({
     json: { type: 'boolean' },
   },
 })
-const random = seededRandom(Number(process.env.PALISADE_TEST_SEED ?? '1'))
+const random = seededFractions(Number(process.env.PALISADE_TEST_SEED ?? '1'))
 const log = pinoLog({ level: values['log-level'], fields: { program: 'lossy server' } })
 
 await mkdir(values.dir, { recursive: true })

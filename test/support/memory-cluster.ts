@@ -7,26 +7,23 @@
 import { Shim } from '../../initiator-shim/shim.ts'
 import type { ShimStatusReply } from '../../src/control/messages/shim.ts'
 import { type AdminClient, adminClient, shimStatusClient } from '../../src/control/services.ts'
-import type { Leg } from '../../src/leg/leg.ts'
-import type { LegAnswer, LegTask } from '../../src/leg/leg-command.ts'
 import { openLeg } from '../../src/leg/open-leg.ts'
 import { Manager } from '../../src/management/manager.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
 import { StorageServer } from '../../targets/storage-server.ts'
+import { Initiator } from './initiator.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryBlockFiles } from './memory-block-files.ts'
 import { MemoryKeyValue } from './memory-key-value.ts'
 import { MemoryNetwork } from './memory-network.ts'
 import { MemoryRpc } from './memory-rpc.ts'
 import { quietLog } from './quiet-log.ts'
-import { read10, write10 } from './raw-initiator.ts'
 import { Relay } from './relay.ts'
 import { seededRandom } from './seeded-random.ts'
 import { testClient, testUuid } from './volume-maps.ts'
 
 const managerAddress = 'manager:1'
 const capacityBytes = 16 * 1024 * 1024
-const blockBytes = 512
 
 export interface VolumeSpec {
   readonly name: string
@@ -211,59 +208,4 @@ export class MemoryServer {
     await this.#server?.stop(0)
     this.#server = undefined
   }
-}
-
-/** What an initiator does at the front, in whole blocks that all hold one stamp. */
-export class Initiator {
-  readonly leg: Leg
-
-  constructor(leg: Leg) {
-    this.leg = leg
-  }
-
-  write(lba: number, blocks: number, stamp: number): LegTask {
-    const data = Buffer.alloc(blocks * blockBytes)
-    for (let at = 0; at < data.length; at += 4) data.writeUInt32BE(stamp, at)
-    return this.leg.submit({ lun: 0, cdb: write10(lba, blocks), dataOut: [data] })
-  }
-
-  /** The stamps of the blocks; a block of several stamps is NaN. */
-  async read(lba: number, blocks: number): Promise<number[]> {
-    const dataInBytes = blocks * blockBytes
-    const answer = await this.leg.submit({ lun: 0, cdb: read10(lba, blocks), dataInBytes }).answer
-    if (answer.kind !== 'status' || answer.status !== 0) {
-      throw new Error(`read ${lba}+${blocks}: ${describe(answer)}`)
-    }
-    const data = Buffer.concat(answer.dataIn)
-    return Array.from({ length: blocks }, (_, i) => stampOf(data.subarray(i * blockBytes)))
-  }
-
-  flush(): LegTask {
-    return this.command(Buffer.from([0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
-  }
-
-  testUnitReady(): LegTask {
-    return this.command(Buffer.alloc(6))
-  }
-
-  command(cdb: Buffer): LegTask {
-    return this.leg.submit({ lun: 0, cdb })
-  }
-}
-
-function stampOf(block: Buffer): number {
-  const stamp = block.readUInt32BE(0)
-  for (let at = 4; at < blockBytes; at += 4) if (block.readUInt32BE(at) !== stamp) return Number.NaN
-  return stamp
-}
-
-/** `good`, or what it was: status, sense key and codes in hex. */
-export function describe(answer: LegAnswer): string {
-  if (answer.kind !== 'status') return answer.kind
-  if (answer.status === 0) return 'good'
-  const { sense, status } = answer
-  if (sense === undefined) return `status ${status.toString(16)}`
-  const fixed = [sense[2]! & 0xf, sense[12]!, sense[13]!]
-  const codes = sense[0] === 0x72 ? [...sense.subarray(1, 4)] : fixed
-  return `sense ${codes.map((byte) => byte.toString(16)).join('/')}`
 }

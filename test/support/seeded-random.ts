@@ -1,16 +1,27 @@
-/** The Random port from a seed: the same seed gives the same run. Not for secrets. */
+/** Chance from a seed: the same seed gives the same run. Not for secrets. */
 import type { Random } from '../../src/ports/random.ts'
 
-export function seededRandom(seed: number): Random {
+/** 32 bits at a time; splitmix32. */
+function seededWords(seed: number): () => number {
   let state = seed >>> 0
-  /** 32 bits; splitmix32. */
-  const next = () => {
+  return () => {
     state = (state + 0x9e3779b9) >>> 0
     let z = state
     z = Math.imul(z ^ (z >>> 16), 0x21f0aaad)
     z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
     return (z ^ (z >>> 15)) >>> 0
   }
+}
+
+/** Numbers with 0 <= n < 1. */
+export function seededFractions(seed: number): () => number {
+  const next = seededWords(seed)
+  return () => next() / 2 ** 32
+}
+
+/** The Random port. */
+export function seededRandom(seed: number): Random {
+  const next = seededWords(seed)
   const bytes = (count: number) => Buffer.from(Array.from({ length: count }, () => next() & 0xff))
   return {
     bytes,

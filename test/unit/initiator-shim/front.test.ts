@@ -4,7 +4,8 @@
  * connection left behind comes after what its initiator sends on another.
  */
 import t, { type Test } from 'tap'
-import { describe, MemoryCluster } from '../../support/memory-cluster.ts'
+import { describe } from '../../support/initiator.ts'
+import { MemoryCluster } from '../../support/memory-cluster.ts'
 import { RawInitiator, read10, write10 } from '../../support/raw-initiator.ts'
 import { Relay } from '../../support/relay.ts'
 import { seededRandom } from '../../support/seeded-random.ts'

@@ -4,7 +4,8 @@
  */
 import t, { type Test } from 'tap'
 import type { PathStatus } from '../../../src/control/messages/shim.ts'
-import { describe, type Initiator, MemoryCluster } from '../../support/memory-cluster.ts'
+import { describe, type Initiator } from '../../support/initiator.ts'
+import { MemoryCluster } from '../../support/memory-cluster.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
 
 const mib = 1024 * 1024

@@ -2,8 +2,8 @@
 import t from 'tap'
 import type { StorageError } from '../../../../src/base/errors.ts'
 import { PageStore } from '../../../../targets/store/page-store.ts'
-import { seededRandom } from '../../../support/fault-plan.ts'
 import { GatedBlockFiles } from '../../../support/gated-block-files.ts'
+import { seededFractions } from '../../../support/seeded-random.ts'
 import {
   pageBlocks,
   pageBytes,
@@ -15,7 +15,7 @@ import {
 const page = (stamp: number): Buffer[] => [stamped(stamp, pageBlocks)]
 
 t.test('creation and what is refused', async (t) => {
-  const machine = new StoreMachine(seededRandom(1))
+  const machine = new StoreMachine(seededFractions(1))
   await t.rejects(machine.open({ capacityBytes: 100 }), { code: 'invalid' }, 'less than a page')
   const { capacityBytes: _, ...unsized } = machine.options()
   const store = await machine.open()
@@ -61,7 +61,7 @@ t.test('creation and what is refused', async (t) => {
 
 t.test('what is no page store, or a damaged one', async (t) => {
   const made = async (): Promise<StoreMachine> => {
-    const machine = new StoreMachine(seededRandom(1))
+    const machine = new StoreMachine(seededFractions(1))
     const store = await machine.open()
     await store.createReplica('a', 2 * pageBlocks)
     await store.replica('a')!.write(0, page(1))
@@ -100,13 +100,13 @@ t.test('what is no page store, or a damaged one', async (t) => {
   second.writeUInt32LE(second.readUInt32LE(0), 4)
   await doubled.metadata.transact({ put: [{ key: chunk!.key, value: second }] })
   await t.rejects(doubled.open(), { code: 'not-a-store', message: /page 0 of replica a/ })
-  const nothing = new StoreMachine(seededRandom(1))
+  const nothing = new StoreMachine(seededFractions(1))
   const { capacityBytes: _, ...unsized } = nothing.options()
   await t.rejects(PageStore.open(unsized), { code: 'not-a-store', message: /give a size/ })
 })
 
 t.test('space: what is freed comes back after a flush, never before', async (t) => {
-  const machine = new StoreMachine(seededRandom(1))
+  const machine = new StoreMachine(seededFractions(1))
   const store = await machine.open({ capacityBytes: 2 * pageBytes })
   await store.createReplica('a', 3 * pageBlocks)
   const a = store.replica('a')!
@@ -130,7 +130,7 @@ t.test('space: what is freed comes back after a flush, never before', async (t) 
 })
 
 t.test('a page that is still being read is not handed out again', async (t) => {
-  const machine = new StoreMachine(seededRandom(1))
+  const machine = new StoreMachine(seededFractions(1))
   const files = new GatedBlockFiles(machine.files)
   const store = await machine.open({ files, capacityBytes: pageBytes })
   await store.createReplica('old', pageBlocks)
@@ -178,7 +178,7 @@ t.test('a flush covers no mapping whose data came too late for its sync', async 
 })
 
 t.test('writers of one new page wait for the first, readers see zeros or the data', async (t) => {
-  const machine = new StoreMachine(seededRandom(1))
+  const machine = new StoreMachine(seededFractions(1))
   const files = new GatedBlockFiles(machine.files)
   const store = await machine.open({ files })
   await store.createReplica('a', pageBlocks)
@@ -197,7 +197,7 @@ t.test('writers of one new page wait for the first, readers see zeros or the dat
 })
 
 t.test('flushes made together share one sync, and an idle store makes none', async (t) => {
-  const machine = new StoreMachine(seededRandom(1))
+  const machine = new StoreMachine(seededFractions(1))
   const files = new GatedBlockFiles(machine.files)
   const store = await machine.open({ files })
   await store.createReplica('a', pageBlocks)
@@ -260,7 +260,7 @@ t.test('a shrunken replica shows zeros when it grows again, after a crash too', 
 })
 
 t.test('a failure is told once, and closing after it is no clean shutdown', async (t) => {
-  const machine = new StoreMachine(seededRandom(1), { failFlushAt: 5 })
+  const machine = new StoreMachine(seededFractions(1), { failFlushAt: 5 })
   const told: StorageError[] = []
   const store = await machine.open({ failed: (error) => told.push(error) })
   await store.createReplica('a', pageBlocks)
