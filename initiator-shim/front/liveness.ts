@@ -1,6 +1,7 @@
 /**
  * Front ends forward only for the living: a command is forwarded, first time or again, only while
- * its front connection has answered a NOP-In that was sent no longer ago than `shim.proofMs`. So
+ * its front connection has answered something that was sent no longer ago than `shim.proofMs`: a
+ * NOP-In, or a response or an R2T, which prove as much and cost a busy initiator nothing. So
  * what a dead connection had in the network cannot overtake what its initiator sends elsewhere.
  * A proof that ages is renewed beside the commands, so that these wait only after a silence.
  */

@@ -57,6 +57,8 @@ export const portal = {
   /** A silent peer is pinged after the first and given up after the second. */
   idleBeforePingMs: 15_000,
   pingDeadlineMs: 15_000,
+  /** A ping waits so long for data that were asked for, which prove as much. */
+  pingPutOffMs: 500,
   /** How often the two above are looked at. */
   sweepMs: 1_000,
   /** Text of one SendTargets answer, over as many responses as it takes. */
@@ -65,7 +67,7 @@ export const portal = {
 
 /** The client's side: the front ends (initiator-shim). */
 export const shim = {
-  /** A command is forwarded only while a NOP-In sent no longer ago than this was answered. */
+  /** A command is forwarded only while what was sent no longer ago than this was answered. */
   proofMs: 2_000,
   /** An older proof is renewed in the background. */
   proofRenewMs: 1_000,

@@ -49,6 +49,8 @@ export interface SessionOptions {
 
 /** Byte of CmdSN in every request that has one. RFC 7143 11.2.2. */
 const cmdSnByte = 24
+/** Byte of ExpStatSN in every request that can come in a session. */
+const expStatSnByte = 28
 const noLunField = Buffer.alloc(8)
 
 export class Session implements FrontSession {
@@ -91,7 +93,11 @@ export class Session implements FrontSession {
       statSn: login.statSn,
       full: options.full,
     })
-    this.#pinger = new Pinger(clock, (tag) => this.#sender.nopIn(tag))
+    this.#pinger = new Pinger({
+      clock,
+      send: (tag) => this.#sender.nopIn(tag),
+      soliciting: () => this.#tasks?.soliciting === true,
+    })
     this.#sendLimits = {
       maxSegmentBytes: parameters.initiatorMaxRecvDataSegmentBytes,
       maxBurstBytes: parameters.maxBurstBytes,
@@ -118,7 +124,7 @@ export class Session implements FrontSession {
   /** Takes one frame from the connection. */
   receive(frame: Frame): void {
     if (this.#phase !== 'open') return
-    this.#pinger.heard()
+    this.#pinger.received(frame.header.readUInt32BE(expStatSnByte), this.#sender.statSn)
     switch (frame.opcode) {
       case Opcode.DATA_OUT:
         if (this.#tasks?.dataOut(frame) === false) this.#breakOff(frame, 'broken AHS chain')
@@ -211,6 +217,7 @@ export class Session implements FrontSession {
       sendLimits: this.#sendLimits,
       stream,
       sender: this.#sender,
+      pinger: this.#pinger,
       target,
       writeBudget: new ByteBudget(portal.sessionWriteBytes, writeBudget),
       clock,

@@ -21,6 +21,7 @@ import type { ScsiTarget } from '../scsi/scsi-target.ts'
 import { INTERNAL_TARGET_FAILURE } from '../scsi/sense.ts'
 import { decodeFence } from '../volume/generation-header.ts'
 import type { ByteBudget } from './byte-budget.ts'
+import type { Pinger } from './pinger.ts'
 import type { FrontSession, PortalTask } from './portal-host.ts'
 import type { Sender } from './sender.ts'
 import { CommandTask } from './task.ts'
@@ -38,6 +39,7 @@ export interface TaskSetOptions {
   readonly sendLimits: DataInLimits
   readonly stream: ByteStream
   readonly sender: Sender
+  readonly pinger: Pinger
   readonly target: ScsiTarget<PortalTask>
   readonly writeBudget: ByteBudget
   readonly clock: Clock
@@ -58,18 +60,27 @@ export class TaskSet {
   #stopped: (() => void) | undefined
 
   constructor(options: TaskSetOptions) {
-    const { parameters, sender, clock, writeBudget } = options
+    const { parameters, sender, pinger, clock, writeBudget } = options
     this.#options = options
     this.#sender = sender
     this.#target = options.target
     this.#writes = new WriteData({
       parameters,
       sender,
+      pinger,
       budget: writeBudget,
       clock,
       collected: (task) => this.#collected(task),
       find: (tag) => this.#tasks.get(tag),
     })
+  }
+
+  /** Data for an R2T are still to come. */
+  get soliciting(): boolean {
+    for (const { phase, writeData } of this.#tasks.values()) {
+      if (phase === 'collecting' && writeData !== undefined && writeData.r2tCount > 0) return true
+    }
+    return false
   }
 
   /** Tasks that have not ended. */

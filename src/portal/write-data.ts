@@ -17,6 +17,7 @@ import { INCORRECT_AMOUNT_OF_DATA, PROTOCOL_SERVICE_CRC_ERROR } from '../scsi/se
 import { decodeFence, sameFence } from '../volume/generation-header.ts'
 import { Reason, refusalResult } from '../volume/refusal.ts'
 import type { ByteBudget } from './byte-budget.ts'
+import type { Pinger } from './pinger.ts'
 import type { Sender } from './sender.ts'
 import type { CommandTask } from './task.ts'
 
@@ -27,6 +28,7 @@ const serviceCrcError = checkCondition(PROTOCOL_SERVICE_CRC_ERROR)
 export interface WriteDataOptions {
   readonly parameters: SessionParameters
   readonly sender: Sender
+  readonly pinger: Pinger
   readonly budget: ByteBudget
   readonly clock: Clock
   /** Everything has come, or `verdict` is set: the task leaves. */
@@ -78,6 +80,7 @@ export class WriteData {
     const pdu = dataOut.decode(frame.header)
     const segments = parseAhs(frame.ahs)
     if (segments === undefined) return false
+    this.#options.pinger.delivered(pdu.targetTransferTag)
     const task = this.#options.find(pdu.initiatorTaskTag)
     const sequence = task?.writeData
     // Of a task that has been answered or aborted meanwhile: to be discarded.
@@ -168,7 +171,7 @@ export class WriteData {
   }
 
   #solicit(task: CommandTask, sequence: DataOutSequence): void {
-    const { sender } = this.#options
+    const { sender, pinger } = this.#options
     for (;;) {
       const targetTransferTag = this.#nextTag
       const wanted = sequence.nextRequest(targetTransferTag, Number.POSITIVE_INFINITY)
@@ -186,6 +189,7 @@ export class WriteData {
         maxCmdSn: sender.window.maxCmdSn,
       })
       sender.send(header)
+      pinger.requested(targetTransferTag)
     }
   }
 }

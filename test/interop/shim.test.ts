@@ -3,6 +3,8 @@
  * grown once, with writes across every segment and stripe boundary; and what initiators see when a
  * volume grows, gives blocks back, or is deleted while it is in use.
  */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { nodeClock } from '../../src/adapters/node-clock.ts'
 import { NodeNetwork } from '../../src/adapters/node-network.ts'
@@ -11,7 +13,7 @@ import { openLeg } from '../../src/leg/open-leg.ts'
 import { decodeSense } from '../../src/scsi/sense-format.ts'
 import { Cluster } from '../support/cluster.ts'
 import { initiatorSuite, type SuiteDisk } from '../support/initiator-suite.ts'
-import { qemuIo, readPattern, writePattern } from '../support/qemu-io.ts'
+import { qemuImgBench, qemuIo, readPattern, writePattern } from '../support/qemu-io.ts'
 import { quietLog } from '../support/quiet-log.ts'
 
 const MIB = 1024 * 1024
@@ -54,6 +56,15 @@ async function diskOf(name: string): Promise<SuiteDisk> {
   const shown = await show(name)
   const bytes = shown.blocks * shown.blockSize
   return { name, url: urlOf(shown.iqn), bytes, boundaries: boundariesOf(shown) }
+}
+
+/** Sessions that initiators have had with a volume, as the shim logged them. */
+async function sessionsOpened(volume: string): Promise<number> {
+  const log = await readFile(join(cluster.directory, 'logs', 'shim.log'), 'utf8')
+  return log
+    .split('\n')
+    .filter((line) => line.includes('"session opened"') && line.includes(`palisade:${volume}"`))
+    .length
 }
 
 /** A session of an initiator with a name of its own. */
@@ -169,6 +180,24 @@ t.test('volumes through the shim', async (t) => {
     t.equal(said, '5/25/0', 'LOGICAL UNIT NOT SUPPORTED')
     await t.rejects(cluster.verb(['volume', 'show', 'used']), /exit [1-9]/, 'it is gone')
     t.notMatch(JSON.stringify(await cluster.verb(['volume', 'list'])), iqn)
+  })
+
+  t.test('large writes, also after a silence, break no session off', async (t) => {
+    await cluster.verb(['volume', 'create', 'large', '--size', '32MiB', '--stripe', '3'])
+    const { url } = await diskOf('large')
+    const opened = await sessionsOpened('large')
+    await qemuImgBench({
+      ...{ url, count: 200, depth: 32, write: true },
+      ...{ sizeBytes: MIB, stepBytes: MIB },
+    })
+    // So long that the proof of the initiator's life is too old when the data are on their way.
+    const burst = Array.from({ length: 24 }, (_, i) => `aio_write -P ${i + 1} ${i}M 1M`)
+    await qemuIo(url, ['write 0 4096', 'sleep 2500', ...burst, 'aio_flush'])
+    t.equal((await sessionsOpened('large')) - opened, 2, 'one session for each program')
+    await qemuIo(
+      url,
+      burst.map((_, i) => readPattern(i + 1, i * MIB, MIB)),
+    )
   })
 
   t.test('all programs end cleanly', async (t) => {

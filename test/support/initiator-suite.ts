@@ -33,7 +33,7 @@ const families = [
   'iSCSI.iSCSIResiduals',
 ] as const
 
-export async function discoverySuite(t: Test, disk: SuiteDisk): Promise<void> {
+async function discoverySuite(t: Test, disk: SuiteDisk): Promise<void> {
   const [, portal = '', iqn = '', lun = ''] = /^iscsi:\/\/([^/]+)\/([^/]+)\/(\d+)$/.exec(disk.url)!
   const listed = await iscsiLs(portal)
   const [, own = ''] = listed.split(`Target:${iqn} `)
@@ -55,7 +55,7 @@ interface Range {
  * aligned to nothing either and too short to meet its neighbours. A second process reads them and
  * what was left between them.
  */
-export async function patternSuite(_t: Test, { url, bytes, boundaries }: SuiteDisk): Promise<void> {
+async function patternSuite(_t: Test, { url, bytes, boundaries }: SuiteDisk): Promise<void> {
   const last = boundaries.at(-1)!
   const whole: Range = {
     pattern: 0xfe,
@@ -93,7 +93,7 @@ function command(make: typeof writePattern, { pattern, from, to }: Range): strin
 }
 
 /** Large requests, and what a second process reads where nobody wrote. For a fresh disk. */
-export async function largeSuite(_t: Test, { url, bytes }: SuiteDisk): Promise<void> {
+async function largeSuite(_t: Test, { url, bytes }: SuiteDisk): Promise<void> {
   const middle = Math.floor(bytes / 2)
   const length = Math.min(9 * MIB, middle - MIB) - 1_536
   const from = MIB + 512
@@ -105,7 +105,7 @@ export async function largeSuite(_t: Test, { url, bytes }: SuiteDisk): Promise<v
   ])
 }
 
-export async function conformanceSuite(t: Test, { url }: SuiteDisk): Promise<void> {
+async function conformanceSuite(t: Test, { url }: SuiteDisk): Promise<void> {
   let passed = 0
   for (const family of families) {
     const suite = await iscsiTestCu(family, [url])
