@@ -26,22 +26,26 @@ export class ByteBudget {
     if (this.#grantedBytes > 0) {
       if (this.#heldBytes + bytes > this.#capBytes) return false
       if (this.#parent?.tryTake(bytes) === false) return false
-    } else this.#parent?.#grant(bytes)
-    this.#heldBytes += bytes
-    this.#grantedBytes += bytes
+      this.#count(bytes)
+    } else this.grant(bytes)
     return true
   }
 
-  #grant(bytes: number): void {
-    this.#heldBytes += bytes
-    this.#grantedBytes += bytes
-    this.#parent?.#grant(bytes)
+  /** Whatever is held. */
+  grant(bytes: number): void {
+    this.#count(bytes)
+    this.#parent?.grant(bytes)
   }
 
   /** For bytes that came unasked for: the peer was allowed to send them. */
   take(bytes: number): void {
     this.#heldBytes += bytes
     this.#parent?.take(bytes)
+  }
+
+  #count(bytes: number): void {
+    this.#heldBytes += bytes
+    this.#grantedBytes += bytes
   }
 
   /** `grantedBytes` of them had been granted by `tryTake`, the others came unasked for. */
