@@ -49,9 +49,9 @@ class PathCluster {
     return new PathCluster(cluster, shim, { path: junction.side, door })
   }
 
-  async openWriter(t: Test): Promise<QemuWriter> {
+  async openWriter(t: Test, offsetBytes = 16 * MIB): Promise<QemuWriter> {
     const url = `iscsi://${this.door.address}/${volumeIqn(volume)}/0`
-    const slots = { offsetBytes: 16 * MIB, slots: 32, slotBytes: 8192 }
+    const slots = { offsetBytes, slots: 32, slotBytes: 8192 }
     const writer = await QemuWriter.open({ url, ...slots })
     t.teardown(() => writer.close())
     return writer
@@ -104,7 +104,7 @@ t.test('the direct path is reset, stopped, and hangs', { timeout: patienceMs }, 
   const writer = await cluster.openWriter(t)
   writer.start()
   await moreWrites(writer, 20)
-  t.equal((await cluster.pathStatus())?.route, 'direct')
+  await cluster.routed('direct')
 
   const resetMs = await longestDuring(writer, async () => cluster.path.reset())
   t.ok(resetMs < 1_000, `a reset path: longest stall ${resetMs.toFixed(0)} ms`)
@@ -171,7 +171,7 @@ t.test(hung, { timeout: patienceMs }, async (t) => {
   const initiator = await cluster.attach(1)
   for (let round = 1; round <= 5; round++) {
     await writeSlots(initiator, round * 1000)
-    t.equal((await cluster.pathStatus())?.route, 'direct')
+    await cluster.routed('direct')
     cluster.path.hang()
     const first = writeSlots(initiator, round * 1000 + 100)
     await heldBack(cluster)
@@ -190,6 +190,7 @@ t.test(killed, { timeout: patienceMs }, async (t) => {
   for (let round = 1; round <= 5; round++) {
     const doomed = await cluster.attach(1)
     await writeSlots(doomed, round * 1000)
+    await cluster.routed('direct')
     cluster.path.hang()
     const first = writeSlots(doomed, round * 1000 + 100)
     await heldBack(cluster)
@@ -211,7 +212,7 @@ const breaks = 10
 const broken = 'libiscsi whose connection breaks, a hundred times: no error, its later writes win'
 t.test(broken, { timeout: patienceMs }, async (t) => {
   const cluster = await PathCluster.start(t)
-  const open = (i: number) => openWriter(t, cluster, 16 * MIB + i * MIB)
+  const open = (i: number) => cluster.openWriter(t, 16 * MIB + i * MIB)
   const writers = await Promise.all(Array.from({ length: initiators }, (_, i) => open(i)))
   for (const writer of writers) writer.start()
   // libiscsi comes back no sooner than some seconds after its last attempt: several at a time.
