@@ -2,6 +2,7 @@
  * A request of the volume as commands to its servers: CDBs for the replica of each piece, and the
  * data of a request cut along the parts of its pieces, or put together from them. Views only.
  */
+import { BufferCursor } from '../../src/base/buffer-cursor.ts'
 import { sliceData } from '../../src/iscsi/data-slices.ts'
 import { read16, synchronizeCache10, unmap, write16 } from '../../src/scsi/cdb-block.ts'
 import type { BlockExtent } from '../../src/scsi/logical-unit.ts'
@@ -96,36 +97,9 @@ export function gatherRead(
   if (pieces.length === 1) return dataIn[0]!
   const runs: { readonly offset: number; readonly data: readonly Buffer[] }[] = []
   pieces.forEach(({ parts }, i) => {
-    const cursor = new Cursor(dataIn[i]!)
+    const cursor = new BufferCursor(dataIn[i]!)
     for (const { offset, blocks } of parts)
       runs.push({ offset, data: cursor.take(blocks * blockBytes) })
   })
   return runs.sort((left, right) => left.offset - right.offset).flatMap((run) => run.data)
-}
-
-/** Takes views from the front of a run of buffers. */
-class Cursor {
-  readonly #buffers: readonly Buffer[]
-  #index = 0
-  #offset = 0
-
-  constructor(buffers: readonly Buffer[]) {
-    this.#buffers = buffers
-  }
-
-  take(bytes: number): Buffer[] {
-    const taken: Buffer[] = []
-    for (let missing = bytes; missing > 0; ) {
-      const buffer = this.#buffers[this.#index]!
-      const end = Math.min(buffer.length, this.#offset + missing)
-      taken.push(buffer.subarray(this.#offset, end))
-      missing -= end - this.#offset
-      this.#offset = end
-      if (end === buffer.length) {
-        this.#index++
-        this.#offset = 0
-      }
-    }
-    return taken
-  }
 }

@@ -4,10 +4,10 @@
  * other writers wait: so a new page is first written whole, by one writer, then mapped, then
  * shared, and never shows what its former owner left in it.
  */
+import { BufferCursor } from '../../src/base/buffer-cursor.ts'
 import { StorageError } from '../../src/base/errors.ts'
 import { blockBytes, pageBytes, store } from '../../src/base/limits.ts'
 import { blocksOf, checkRange } from './block-range.ts'
-import { BufferCursor } from './buffer-cursor.ts'
 import type { MappingRecord } from './map-record.ts'
 import type { OpenReplica } from './recovery.ts'
 import type { BlockRun, ReplicaStore } from './replica-store.ts'

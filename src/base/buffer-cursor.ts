@@ -1,5 +1,8 @@
-/** Takes the bytes of a list of buffers piece by piece, without copying. */
-import { assert } from '../../src/base/assert.ts'
+/**
+ * Takes the bytes of a list of buffers piece by piece, without copying: views in an array of the
+ * caller's own. To ask for more than there is is a bug of the caller.
+ */
+import { assert } from './assert.ts'
 
 export class BufferCursor {
   readonly #buffers: readonly Buffer[]
@@ -10,7 +13,7 @@ export class BufferCursor {
     this.#buffers = buffers
   }
 
-  /** Views of the next `bytes` bytes, in an array of the caller's own. */
+  /** Views of the next `bytes` bytes. */
   take(bytes: number): Buffer[] {
     const taken: Buffer[] = []
     for (let left = bytes; left > 0; ) {
