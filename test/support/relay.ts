@@ -141,6 +141,12 @@ export class Relay {
   async #connect(near: ByteStream): Promise<void> {
     try {
       const far = await this.#network.dial(this.target, 2_000)
+      if (this.#listener === undefined) {
+        // Stopped meanwhile: a pair made now would outlive the test.
+        near.destroy()
+        far.destroy()
+        return
+      }
       const hangs = (): boolean => this.#hanging
       const over = (): void => {
         this.#pairs.delete(pair)
