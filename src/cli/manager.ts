@@ -5,7 +5,7 @@
  * again, and what is in the store is the truth.
  */
 import { join } from 'node:path'
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { GrpcRpc } from '../adapters/grpc-rpc.ts'
 import { type InstanceLock, lockDirectory } from '../adapters/instance-lock.ts'
 import { openLmdb } from '../adapters/lmdb-key-value.ts'
@@ -18,6 +18,7 @@ import { parseAddressOption } from './address-option.ts'
 import { applyConfigFile, collect, requireOption } from './config-file.ts'
 import { exitCode } from './exit-codes.ts'
 import { printJson, printLines } from './output.ts'
+import { withProgramOptions } from './program-options.ts'
 import { untilStopped } from './until-stopped.ts'
 
 export interface ManagerCommandOptions {
@@ -31,7 +32,7 @@ export interface ManagerCommandOptions {
 const directoryFormat = { program: 'manager', version: 1 } as const
 
 export function addManagerCommand(program: Command): void {
-  program
+  const command = program
     .command('manager')
     .description('run the management server: configuration, allocation, the management path')
     .option('--dir <dir>', 'directory of the configuration store')
@@ -42,17 +43,10 @@ export function addManagerCommand(program: Command): void {
       collect,
       [],
     )
-    .option('--json', 'print one JSON line when ready')
-    .addOption(
-      new Option('--log-level <level>', 'what goes to standard error')
-        .choices(['silent', 'error', 'warn', 'info', 'debug'])
-        .default('info'),
-    )
-    .option('--config <file.toml>', 'read options from this file; flags win')
-    .action(async (_: unknown, command: Command) => {
-      await applyConfigFile(command)
-      await runManager(command.opts<ManagerCommandOptions>())
-    })
+  withProgramOptions(command).action(async () => {
+    await applyConfigFile(command)
+    await runManager(command.opts<ManagerCommandOptions>())
+  })
 }
 
 /** `wrap` gives the manager other ports: a test may give some that end the process. */

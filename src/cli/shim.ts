@@ -2,7 +2,7 @@
  * `palisade shim`: the composition root of the shim. It takes the directory, which holds nothing
  * but the client's identity, and serves when the manager has listed the volumes.
  */
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { Shim } from '../../initiator-shim/shim.ts'
 import { collectAtOnce } from '../adapters/collector.ts'
 import { GrpcRpc } from '../adapters/grpc-rpc.ts'
@@ -16,6 +16,7 @@ import { parseAddressOption } from './address-option.ts'
 import { clientIdentity } from './client-identity.ts'
 import { applyConfigFile, collect, parseSeconds, requireOption } from './config-file.ts'
 import { printJson, printLines } from './output.ts'
+import { withProgramOptions } from './program-options.ts'
 import { untilStopped } from './until-stopped.ts'
 
 interface ShimCommandOptions {
@@ -49,7 +50,7 @@ const directoryFormat = { program: 'shim', version: 1 } as const
 const logoutGraceMs = 1_000
 
 export function addShimCommand(program: Command): void {
-  program
+  const command = program
     .command('shim')
     .description('let stock initiators of this host attach volumes')
     .option('--dir <dir>', 'directory of the client identity')
@@ -63,19 +64,12 @@ export function addShimCommand(program: Command): void {
     .option('--volume <name>', 'offer this volume only; may be given several times', collect, [])
     .option('--hold <secs>', 'hold commands that no server takes for so long, then NOT READY')
     .option('--status <host:port>', 'serve the status here', '127.0.0.1:0')
-    .option('--json', 'print one JSON line when ready')
-    .addOption(
-      new Option('--log-level <level>', 'what goes to standard error')
-        .choices(['silent', 'error', 'warn', 'info', 'debug'])
-        .default('info'),
-    )
-    .option('--config <file.toml>', 'read options from this file; flags win')
-    .action(async (_: unknown, command: Command) => {
-      await applyConfigFile(command)
-      const options = command.opts<ShimCommandOptions>()
-      collectAtOnce()
-      await runShim(readSettings(options), options.json === true)
-    })
+  withProgramOptions(command).action(async () => {
+    await applyConfigFile(command)
+    const options = command.opts<ShimCommandOptions>()
+    collectAtOnce()
+    await runShim(readSettings(options), options.json === true)
+  })
 }
 
 function readSettings(options: ShimCommandOptions): Settings {

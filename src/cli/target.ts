@@ -1,8 +1,9 @@
 /** `palisade target`: a storage server, or with --standalone a plain target without a manager. */
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { collectAtOnce } from '../adapters/collector.ts'
 import { StorageError } from '../base/errors.ts'
 import { applyConfigFile, collect } from './config-file.ts'
+import { withProgramOptions } from './program-options.ts'
 import type { ManagedOptions } from './target-managed.ts'
 import type { StandaloneOptions } from './target-standalone.ts'
 
@@ -13,7 +14,7 @@ const standaloneOnly = ['lun', 'iqn'] as const
 const managedOnly = ['name', 'dir', 'manager', 'control', 'capacity'] as const
 
 export function addTargetCommand(program: Command): void {
-  program
+  const command = program
     .command('target')
     .description('serve blocks over iSCSI')
     .option('--standalone', 'export files as LUNs, with no manager')
@@ -35,26 +36,19 @@ export function addTargetCommand(program: Command): void {
       [],
     )
     .option('--iqn <iqn>', 'standalone: target name')
-    .option('--json', 'print one JSON line when ready')
-    .addOption(
-      new Option('--log-level <level>', 'what goes to standard error')
-        .choices(['silent', 'error', 'warn', 'info', 'debug'])
-        .default('info'),
-    )
-    .option('--config <file.toml>', 'read options from this file; flags win')
-    .action(async (_: unknown, command: Command) => {
-      await applyConfigFile(command)
-      const options = command.opts<TargetOptions>()
-      refuseForeign(options)
-      collectAtOnce()
-      if (options.standalone) {
-        const { runStandalone } = await import('./target-standalone.ts')
-        await runStandalone(options)
-      } else {
-        const { runManaged } = await import('./target-managed.ts')
-        await runManaged(options)
-      }
-    })
+  withProgramOptions(command).action(async () => {
+    await applyConfigFile(command)
+    const options = command.opts<TargetOptions>()
+    refuseForeign(options)
+    collectAtOnce()
+    if (options.standalone) {
+      const { runStandalone } = await import('./target-standalone.ts')
+      await runStandalone(options)
+    } else {
+      const { runManaged } = await import('./target-managed.ts')
+      await runManaged(options)
+    }
+  })
 }
 
 /** An option that would be passed over in silence is more likely a mistake than meant so. */
