@@ -2,7 +2,10 @@
  * The login phase, target role, as a pure step: (state, request) -> what to send and the next state.
  * RFC 7143 6.3, 11.12, 11.13. It checks stages, names and keys; whether this initiator may have this
  * target is the host's decision, for which the step stops just before the last response. It knows
- * no other session; AuthMethod is None only.
+ * no other session.
+ *
+ * Deviation: RFC 7143 9.2.1 has every target implement CHAP. AuthMethod is None only here; an
+ * initiator that insists on another is refused, never let in without it.
  */
 import { assert } from '../base/assert.ts'
 import { loginRounds } from '../base/limits.ts'

@@ -1,7 +1,9 @@
 /**
  * What a SCSI initiator may tell volumes apart by, drawn from the volume's UUID, so that it is the
- * same at every front end and server and for good. No organisation has given us an OUI: the 124
- * bits after the NAA nibble are the UUID's own random ones, without its constant version digit.
+ * same at every front end and server and for good.
+ *
+ * Deviation: SPC-4 7.8.6.5 has an assigned OUI after the NAA nibble. No organisation has given us
+ * one: the 124 bits there are the UUID's own random ones, without its constant version digit.
  */
 import { assert } from '../base/assert.ts'
 
