@@ -91,7 +91,7 @@ export const keys = {
   }),
   TargetName: text('TargetName', {
     ...declaration,
-    when: 'leading',
+    when: 'login',
     sender: 'both',
     section: '13.4',
   }),
@@ -106,6 +106,7 @@ export const keys = {
   TargetAddress: text('TargetAddress', { ...declaration, sender: 'target', section: '13.8' }),
   TargetPortalGroupTag: number('TargetPortalGroupTag', 'declare', {
     ...operational,
+    when: 'login',
     stage: 'both',
     sender: 'target',
     discovery: true,
@@ -206,6 +207,7 @@ export const keys = {
   OFMarkInt: obsolete('OFMarkInt', 'Reject'),
   NodeArchitecture: text('X#NodeArchitecture', {
     ...declaration,
+    when: 'leading',
     sender: 'both',
     section: '13.26',
   }),
