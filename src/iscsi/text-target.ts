@@ -1,6 +1,6 @@
 /**
  * Text negotiation in the full-feature phase, target role: SendTargets, and the few keys that may
- * still change. RFC 7143 7.3, 11.10, 13. The exchange over several PDUs (C bit, TargetTransferTag)
+ * still change. RFC 7143 6.4, 11.10, 13. The exchange over several PDUs (C bit, TargetTransferTag)
  * is the driver's, with `gatherText` and `splitText`.
  */
 import { Answer, type KeyValue, negotiate } from './key.ts'

@@ -1,7 +1,7 @@
 /**
  * One TCP connection of a leg: frames in, PDUs out, and its end, told once. It knows digests and
  * lengths and nothing of what a PDU means; whoever uses it last set the handler. Whatever breaks
- * framing ends the connection: ErrorRecoveryLevel is 0 (RFC 7143 7.1.3).
+ * framing ends the connection: ErrorRecoveryLevel is 0 (RFC 7143 7.1.5).
  */
 import { leg, maxAhsBytes } from '../base/limits.ts'
 import { type Digests, encodeFrame, type FrameParts } from '../iscsi/encode-frame.ts'

@@ -47,7 +47,7 @@ export interface VolumeAdminContext {
 }
 
 const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-/** RFC 7143 4.2.7.1: at most 223 bytes. */
+/** RFC 7143 4.2.7.2: at most 223 bytes. */
 const initiatorNamePattern = /^(iqn|eui|naa)\.[^\s\0]{1,219}$/
 const mostColumns = 1_000
 const longestHoldMs = 24 * 3_600_000

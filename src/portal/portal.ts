@@ -1,5 +1,5 @@
 /**
- * The iSCSI portals of one program (RFC 7143 4.3): all of them are one portal group, so that a
+ * The iSCSI portals of one program (RFC 7143 4.4.1): all of them are one portal group, so that a
  * session may come back through another. It owns the listeners, the connections that have not
  * logged in, the sessions, and the memory that all of them share.
  */

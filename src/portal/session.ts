@@ -47,7 +47,7 @@ export interface SessionOptions {
   readonly gone: (session: Session) => void
 }
 
-/** Byte of CmdSN in every request that has one. RFC 7143 11.2.2. */
+/** Byte of CmdSN in every request that has one. RFC 7143 11.3.2. */
 const cmdSnByte = 24
 /** Byte of ExpStatSN in every request that can come in a session. */
 const expStatSnByte = 28

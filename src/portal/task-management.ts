@@ -1,5 +1,5 @@
 /**
- * Task management functions (RFC 7143 11.5, 11.6, 4.2.2.3). They act on the tasks of their own
+ * Task management functions (RFC 7143 4.2.3, 11.5, 11.6). They act on the tasks of their own
  * session only: resets across initiators are a change of configuration here. "Function complete"
  * is answered only when what was aborted can no longer touch the store; where that takes too long
  * the answer is "rejected", and the task stays in doubt.

@@ -1,6 +1,6 @@
 /**
  * The checks that every command naming blocks has in common: protection information, range, length,
- * write protection. SBC-3 4.5 (capacity), 4.22.2 (protection), 6.5.3 (limits).
+ * write protection. SBC-3 4.5 (capacity), 4.22.2 (protection), 6.6.3 (limits).
  */
 import { blockBytes, largestCommandBytes } from '../base/limits.ts'
 import type { Call } from './call.ts'

@@ -1,6 +1,6 @@
 /**
  * How a command descriptor block is declared: operation code and service action are constants of
- * the layout, every other bit is a field or reserved. SPC-4 4.3. The CONTROL byte, the last one, is
+ * the layout, every other bit is a field or reserved. SPC-4 4.2. The CONTROL byte, the last one, is
  * reserved whole: NACA is not supported (SAM-5 5.2), the rest is obsolete or vendor specific.
  */
 import { constant, type Field, type Fields, type Layout, layout, reserved } from '../wire/layout.ts'

@@ -58,7 +58,7 @@ export function command<F extends Fields>(cdb: CdbLayout<F>, spec: CommandSpec<F
 
 export const invalidFieldInCdb = checkCondition(INVALID_FIELD_IN_CDB)
 
-/** Data for the initiator, cut to what it has room for. SPC-4 4.3.5.6. */
+/** Data for the initiator, cut to what it has room for. SPC-4 4.2.5.6. */
 export function allocated(data: Buffer, allocationLength: number): ScsiResult {
   return { status: 0x00, dataIn: [data.subarray(0, allocationLength)] }
 }

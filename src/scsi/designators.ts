@@ -1,6 +1,6 @@
 /**
  * The designators of VPD page 83h: which unit this is, whatever the path, and which port and device
- * it was reached through. SPC-4 7.8.5, names of iSCSI ports RFC 7143 4.4.2.
+ * it was reached through. SPC-4 7.8.6, names of iSCSI ports RFC 7143 4.4.2.
  */
 import { assert } from '../base/assert.ts'
 import type { UnitFacts } from './logical-unit.ts'
@@ -47,7 +47,7 @@ function unitRow(codeSet: number, type: number, value: Buffer): Designator {
   return { codeSet, association: Association.LOGICAL_UNIT, type, value }
 }
 
-/** A SCSI name string ends in a zero byte and fills whole words. SPC-4 7.8.5.10. */
+/** A SCSI name string ends in a zero byte and fills whole words. SPC-4 7.8.6.11. */
 function nameRow(association: number, name: string): Designator {
   const text = Buffer.from(name, 'utf8')
   const value = Buffer.alloc(Math.ceil((text.length + 1) / 4) * 4)

@@ -1,6 +1,6 @@
 /**
  * A SCSI target device: routes commands to logical units by the command table, keeps the unit
- * attentions of each I_T nexus. SAM-5 4.5 and 5. It holds no blocks, knows no transport and no
+ * attentions of each I_T nexus. SAM-5 4.6 and 5. It holds no blocks, knows no transport and no
  * generation; the unit decides about those in `arrive` and when it is asked for blocks.
  */
 import { BoundCall, type Surroundings } from './bound-call.ts'

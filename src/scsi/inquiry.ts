@@ -10,7 +10,7 @@ import { isVpdPage, vpdPage } from './vpd-pages.ts'
 const productIdentification = 'VIRTUAL-DISK'
 const productRevision = '0001'
 
-/** Qualifier 011b, type 1Fh: this target can have no unit at this LUN. SPC-4 table 174. */
+/** Qualifier 011b, type 1Fh: this target can have no unit at this LUN. SPC-4 6.6.2. */
 const noUnit = 0x7f
 const directAccessBlockDevice = 0x00
 

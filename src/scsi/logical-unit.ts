@@ -5,7 +5,7 @@
  */
 import type { ScsiResult, Sense } from './result.ts'
 
-/** One I_T nexus: an initiator port talking to a target port. SAM-5 4.6. */
+/** One I_T nexus: an initiator port talking to a target port. SAM-5 4.8. */
 export interface Nexus {
   /** iSCSI: InitiatorName. */
   readonly initiatorName: string

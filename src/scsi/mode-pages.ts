@@ -1,5 +1,5 @@
 /**
- * Mode pages, one row each, in the order in which they are returned. SPC-4 7.5, SBC-3 6.4. Nothing
+ * Mode pages, one row each, in the order in which they are returned. SPC-4 7.5, SBC-3 6.5. Nothing
  * can be changed or saved: MODE SELECT does not exist and every changeable bit is zero.
  */
 import type { UnitFacts } from './logical-unit.ts'
@@ -22,7 +22,7 @@ function page(code: number, parameterBytes: number, set: Readonly<Record<number,
 
 export const modePages: readonly ModePage[] = [
   {
-    // Caching. SBC-3 6.4.5. WCE in byte 2 tells the truth about volatile acknowledgements.
+    // Caching. SBC-3 6.5.5. WCE in byte 2 tells the truth about volatile acknowledgements.
     code: 0x08,
     subpage: 0,
     current: ({ writeCache }) => page(0x08, 0x12, { 2: writeCache ? 0x04 : 0x00 }),
@@ -34,7 +34,7 @@ export const modePages: readonly ModePage[] = [
     current: () => page(0x0a, 0x0a, { 2: 0x02, 3: 0x10, 8: 0xff, 9: 0xff }),
   },
   {
-    // Informational exceptions control. SPC-4 7.5.11. DEXCPT: none are reported.
+    // Informational exceptions control. SBC-3 6.5.6. DEXCPT: none are reported.
     code: 0x1c,
     subpage: 0,
     current: () => page(0x1c, 0x0a, { 2: 0x08 }),

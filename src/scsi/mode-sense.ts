@@ -1,6 +1,6 @@
 /**
  * MODE SENSE (6) and (10): header, block descriptor, pages. SPC-4 6.13, 6.14; device-specific
- * parameter and block descriptors SBC-3 6.4.1, 6.4.2.
+ * parameter and block descriptors SBC-3 6.5.
  */
 import type { Call } from './call.ts'
 import { modeSense6, modeSense10 } from './cdb-primary.ts'
@@ -44,7 +44,7 @@ function pagesOf(facts: UnitFacts, wanted: Wanted): Buffer {
   return Buffer.concat(asked)
 }
 
-/** FFFFFFFFh where the number of blocks needs more than the field has. SBC-3 6.4.2.2. */
+/** FFFFFFFFh where the number of blocks needs more than the field has. SBC-3 6.5. */
 function shortDescriptor({ blocks, blockBytes }: UnitFacts): Buffer {
   const descriptor = Buffer.alloc(8)
   descriptor.writeUInt32BE(Math.min(blocks, 0xffff_ffff), 0)

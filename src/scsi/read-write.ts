@@ -78,7 +78,7 @@ function writing<V>(accessOf: (fields: V) => Access) {
 
 async function read(call: Call, { lba, blocks, forceUnitAccess }: Access): Promise<Outcome> {
   if (blocks === 0) return good()
-  // FUA on a read promises that what is returned is on the medium. SBC-3 4.15.3.
+  // FUA on a read promises that what is returned is on the medium. SBC-3 4.15.
   if (forceUnitAccess && call.facts.writeCache) {
     const flushed = await call.flush()
     if (!isGood(flushed)) return flushed

@@ -7,7 +7,7 @@ const lunBytes = 8
 /** SELECT REPORT: all but well-known units, only those (there are none), all. */
 const SelectReport = { REGULAR: 0x00, WELL_KNOWN: 0x01, ALL: 0x02 } as const
 
-/** Peripheral device addressing below 256, flat space addressing above. SAM-5 4.7.7. */
+/** Peripheral device addressing below 256, flat space addressing above. SAM-5 4.7. */
 function encodeLun(lun: number, buffer: Buffer, offset: number): void {
   buffer.writeUInt16BE(lun < 0x100 ? lun : 0x4000 | lun, offset)
 }

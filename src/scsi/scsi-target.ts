@@ -1,4 +1,4 @@
-/** What a transport driver (src/portal) asks of a SCSI target device. SAM-5 4.5. */
+/** What a transport driver (src/portal) asks of a SCSI target device. SAM-5 4.6. */
 import type { Nexus, Silence, Task } from './logical-unit.ts'
 import type { ScsiResult } from './result.ts'
 

@@ -1,6 +1,6 @@
 /**
  * Sense data by the standard's names: sense key, additional sense code, qualifier. SPC-4 4.5 and
- * annex F.2. Which bytes they become is sense-format.ts; the refusals of the generation header, a
+ * annex E.2. Which bytes they become is sense-format.ts; the refusals of the generation header, a
  * vendor's matter, are src/volume's. A row is added when something answers it.
  */
 import type { Sense } from './result.ts'

@@ -56,7 +56,7 @@ export class UnitAttentions {
   }
 }
 
-/** Resets go before everything else: what they say makes the rest less important. SAM-5 5.14.4. */
+/** Resets go before everything else: what they say makes the rest less important. SAM-5 5.14. */
 function enqueue(queue: Sense[], attention: Sense): void {
   if (attention.asc === resetAsc) queue.unshift(attention)
   else queue.push(attention)

@@ -1,5 +1,5 @@
 /**
- * Vital product data pages, one row each. SPC-4 7.8, SBC-3 6.5. Contents after the four-byte header
+ * Vital product data pages, one row each. SPC-4 7.8, SBC-3 6.6. Contents after the four-byte header
  * that all of them share.
  */
 import { assert } from '../base/assert.ts'
@@ -17,7 +17,7 @@ interface VpdPage {
 
 const blockLimits = layout({
   name: 'Block Limits VPD page',
-  cite: 'SBC-3 6.5.3',
+  cite: 'SBC-3 6.6.3',
   sizeBytes: 60,
   fields: {
     writeSameNonZero: bit(0, 0, 'WSNZ'),
@@ -62,7 +62,7 @@ function blockLimitsOf(facts: UnitFacts): Buffer {
 
 const blockDeviceCharacteristics = layout({
   name: 'Block Device Characteristics VPD page',
-  cite: 'SBC-3 6.5.2',
+  cite: 'SBC-3 6.6.2',
   sizeBytes: 60,
   fields: { mediumRotationRate: u16(0, '0001h: does not rotate') },
   reserved: [reserved(2, 58)],
@@ -70,7 +70,7 @@ const blockDeviceCharacteristics = layout({
 
 const logicalBlockProvisioning = layout({
   name: 'Logical Block Provisioning VPD page',
-  cite: 'SBC-3 6.5.4',
+  cite: 'SBC-3 6.6.4',
   sizeBytes: 4,
   fields: {
     thresholdExponent: u8(0),
@@ -101,17 +101,17 @@ function provisioningOf({ thin }: UnitFacts): Buffer {
 const pages: readonly VpdPage[] = [
   {
     code: 0x00,
-    cite: 'SPC-4 7.8.14',
+    cite: 'SPC-4 7.8.16',
     contents: () => Buffer.from(pages.map((page) => page.code)),
   },
   {
     code: 0x80,
-    cite: 'SPC-4 7.8.15',
+    cite: 'SPC-4 7.8.18',
     contents: (facts) => Buffer.from(facts.serial, 'latin1'),
   },
   {
     code: 0x83,
-    cite: 'SPC-4 7.8.5',
+    cite: 'SPC-4 7.8.6',
     contents: (facts, call) => designators(facts, call.nexus.targetName),
   },
   { code: 0xb0, cite: blockLimits.cite, contents: blockLimitsOf },

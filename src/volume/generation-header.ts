@@ -1,7 +1,8 @@
 /**
  * The generation header: an Additional Header Segment on every SCSI Command and SCSI Data-Out PDU
  * between our own programs. AHSLength 9, AHSType 3Fh, one flags byte, eight bytes of generation,
- * big endian. RFC 7143 11.2.2 gives the frame of a segment; the type is a vendor's choice.
+ * big endian. RFC 7143 11.2.2 gives the frame of a segment and reserves the types from 3 up: only
+ * who agreed on this one in the login may send it.
  * A second segment, type 3Eh, may carry a request identity: its length is checked, it is not used yet.
  */
 

@@ -15,13 +15,13 @@ function digits(uuid: string): string {
   return uuid.replaceAll('-', '')
 }
 
-/** NAA IEEE Registered Extended, 16 bytes. SPC-4 7.8.6.5. */
+/** NAA IEEE Registered Extended, 16 bytes. SPC-4 7.8.6.6.5. */
 export function naaDesignator(uuid: string): Buffer {
   const all = digits(uuid)
   return Buffer.from(`6${all.slice(0, 12)}${all.slice(13)}`, 'hex')
 }
 
-/** 20 characters for VPD page 80h: what fits of the UUID. SPC-4 7.8.16. */
+/** 20 characters for VPD page 80h: what fits of the UUID. SPC-4 7.8.18. */
 export function unitSerial(uuid: string): string {
   return digits(uuid).slice(-20)
 }

@@ -68,7 +68,7 @@ golden('VPD 00h Supported VPD Pages', '12 01 00 00ff 00', '00 00 0006 00 80 83 b
 golden('VPD 80h Unit Serial Number', '12 01 80 00ff 00', '00 80 0007 4d454d30303031')
 const targetName = Buffer.from('iqn.2026-11.test:target').toString('hex')
 golden(
-  'VPD 83h Device Identification, SPC-4 7.8.5',
+  'VPD 83h Device Identification, SPC-4 7.8.6',
   '12 01 83 00ff 00',
   // NAA 6 of the unit; T10 vendor identification; relative target port 1; SCSI names of the target
   // port (32 bytes and its zero byte fill 36) and of the target device (23 fill 24)
@@ -80,7 +80,7 @@ golden(
    53 a8 00 18 ${targetName} 00`,
 )
 golden(
-  'VPD B0h Block Limits of a thin unit, SBC-3 6.5.3',
+  'VPD B0h Block Limits of a thin unit, SBC-3 6.6.3',
   '12 01 b0 00ff 00',
   // WSNZ 0, no COMPARE AND WRITE, granularity 8, 8 MiB; UNMAP 1 Mi blocks, 256, 64 KiB, UGAVALID
   `00 b0 003c 00 00 0008 00004000 00000000 00000000 00100000 00000100 00000080 80000000
@@ -94,12 +94,12 @@ golden(
   thick,
 )
 golden(
-  'VPD B1h Block Device Characteristics: does not rotate, SBC-3 6.5.2',
+  'VPD B1h Block Device Characteristics: does not rotate, SBC-3 6.6.2',
   '12 01 b1 00ff 00',
   `00 b1 003c 0001 ${'00'.repeat(58)}`,
 )
 golden(
-  'VPD B2h Logical Block Provisioning of a thin unit, SBC-3 6.5.4',
+  'VPD B2h Logical Block Provisioning of a thin unit, SBC-3 6.6.4',
   '12 01 b2 00ff 00',
   // LBPU, LBPWS, LBPWS10, LBPRZ; thin
   '00 b2 0004 00 e4 02 00',
@@ -111,7 +111,7 @@ const control = '0a 0a 02 10 00 00 0000 ffff 0000'
 const exceptions = '1c 0a 08 00 00000000 00000000'
 
 golden(
-  'MODE SENSE (6), all pages with a block descriptor, SPC-4 7.5.4',
+  'MODE SENSE (6), all pages with a block descriptor, SPC-4 7.5',
   '1a 00 3f 00 ff 00',
   // length 55, medium type 0, DPOFUA, descriptor 8: 2048 blocks of 512; pages in order
   `37 00 10 08  00000800 00 000200 ${caching} ${control} ${exceptions}`,
@@ -128,7 +128,7 @@ golden(
   `0f 00 10 00 0a 0a ${'00'.repeat(10)}`,
 )
 golden(
-  'MODE SENSE (10) with LLBAA: long LBA block descriptor, SBC-3 6.4.2.3',
+  'MODE SENSE (10) with LLBAA: long LBA block descriptor, SBC-3 6.5',
   '5a 10 0a 00 000000 00ff 00',
   `0022 00 10 01 00 0010  0000000000000800 00000000 00000200 ${control}`,
 )

@@ -62,7 +62,7 @@ export class FrontDisk {
   }
 }
 
-/** READ (10), WRITE (10). SBC-3 5.10, 5.33. */
+/** READ (10), WRITE (10). SBC-3 5.11, 5.33. */
 function cdb10(operationCode: number, lba: number, blocks: number): Buffer {
   const cdb = Buffer.alloc(10)
   cdb[0] = operationCode

@@ -214,7 +214,7 @@ function ended(answer: LegAnswer): Ended {
   return { how: `status ${answer.status} sense ${answer.sense?.toString('hex') ?? ''}`, data: none }
 }
 
-/** READ (16), WRITE (16), SYNCHRONIZE CACHE (16). SBC-3 5.11, 5.34, 5.25. */
+/** READ (16), WRITE (16), SYNCHRONIZE CACHE (16). SBC-3 5.13, 5.35, 5.27. */
 function cdb16(operationCode: number, lba: number, blocks: number): Buffer {
   const cdb = Buffer.alloc(16)
   cdb[0] = operationCode
