@@ -2,15 +2,14 @@
  * The volume as a logical unit for the front portal: requests become pieces for the router, and
  * answers are put together again. What the map says of size and identity is what initiators see.
  */
-import { physicalBlockBytes } from '../../src/base/limits.ts'
 import { totalBytes } from '../../src/iscsi/data-slices.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 import type { BlockExtent, LogicalUnit, UnitFacts } from '../../src/scsi/logical-unit.ts'
 import { checkCondition, good, type ScsiResult, type Sense, Status } from '../../src/scsi/result.ts'
 import { LOGICAL_UNIT_NOT_READY, WRITE_ERROR } from '../../src/scsi/sense.ts'
 import { isCompared } from '../../src/volume/comparator.ts'
-import { naaDesignator, unitSerial } from '../../src/volume/identity.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
+import { unitFacts } from '../../src/volume/unit-facts.ts'
 import type { PieceRequest } from '../router/piece-request.ts'
 import type { Router } from '../router/router.ts'
 import type { VolumeState } from '../volume-state.ts'
@@ -103,14 +102,5 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
 }
 
 function factsOf({ volumeId, blocks, blockBytes }: VolumeMap): UnitFacts {
-  return {
-    blocks,
-    blockBytes,
-    physicalBlockBytes,
-    thin: true,
-    writeCache: true,
-    readOnly: false,
-    serial: unitSerial(volumeId),
-    naa: naaDesignator(volumeId),
-  }
+  return unitFacts(volumeId, { blocks, blockBytes, thin: true })
 }

@@ -3,15 +3,15 @@
  * it arrives, and again in the turn in which the store is touched: between the two its data came,
  * and the configuration may have moved. It owns nothing; the volume's state is targets/replica's.
  */
-import { blockBytes, physicalBlockBytes } from '../../src/base/limits.ts'
+import { blockBytes } from '../../src/base/limits.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 import type { BlockExtent, LogicalUnit, Silence, UnitFacts } from '../../src/scsi/logical-unit.ts'
 import { checkCondition, good, type ScsiResult } from '../../src/scsi/result.ts'
 import { LOGICAL_UNIT_NOT_SUPPORTED } from '../../src/scsi/sense.ts'
 import { answerRefused, compare, type FenceView, isCompared } from '../../src/volume/comparator.ts'
 import { FenceFlag } from '../../src/volume/generation-header.ts'
-import { naaDesignator, unitSerial } from '../../src/volume/identity.ts'
 import { Reason } from '../../src/volume/refusal.ts'
+import { unitFacts } from '../../src/volume/unit-facts.ts'
 import type { HeldVolume } from '../replica/held-volume.ts'
 import type { SegmentView } from '../replica/segment-views.ts'
 import type { ReplicaStore } from '../store/replica-store.ts'
@@ -33,8 +33,6 @@ type Doing = 'read' | 'write'
 export class FencedUnit implements LogicalUnit<PortalTask> {
   readonly #context: FencedUnitContext
   readonly #segmentId: string
-  readonly #naa: Buffer
-  readonly #serial: string
   #facts: UnitFacts | undefined
   /** Commands of several writes (WRITE SAME) of which one has begun. */
   readonly #touched = new WeakSet<PortalTask>()
@@ -42,13 +40,13 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
   constructor(context: FencedUnitContext, segmentId: string) {
     this.#context = context
     this.#segmentId = segmentId
-    this.#naa = naaDesignator(segmentId)
-    this.#serial = unitSerial(segmentId)
   }
 
   get facts(): UnitFacts {
     const blocks = this.#view?.segment.blocks ?? 0
-    if (this.#facts?.blocks !== blocks) this.#facts = this.#makeFacts(blocks)
+    if (this.#facts?.blocks !== blocks) {
+      this.#facts = unitFacts(this.#segmentId, { blocks, blockBytes, thin: true })
+    }
     return this.#facts
   }
 
@@ -150,18 +148,5 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     const said = this.#touched.has(task) ? Reason.INTERRUPTED : reason
     this.#context.counters.refused(said)
     return answerRefused(fence, said)
-  }
-
-  #makeFacts(blocks: number): UnitFacts {
-    return {
-      blocks,
-      blockBytes,
-      physicalBlockBytes,
-      thin: true,
-      writeCache: true,
-      readOnly: false,
-      serial: this.#serial,
-      naa: this.#naa,
-    }
   }
 }

@@ -1,10 +1,10 @@
 /**
  * A logical unit that is nothing but a store: no generation, no map. For the standalone target.
  */
-import { blockBytes, physicalBlockBytes } from '../../src/base/limits.ts'
+import { blockBytes } from '../../src/base/limits.ts'
 import type { BlockExtent, LogicalUnit, Task, UnitFacts } from '../../src/scsi/logical-unit.ts'
 import { good, type ScsiResult } from '../../src/scsi/result.ts'
-import { naaDesignator, unitSerial } from '../../src/volume/identity.ts'
+import { unitFacts } from '../../src/volume/unit-facts.ts'
 import type { ReplicaStore } from '../store/replica-store.ts'
 import { storeFailure } from './store-failure.ts'
 
@@ -20,16 +20,7 @@ export class PlainUnit implements LogicalUnit {
     this.#store = store
     this.#answerRead =
       store.release === undefined ? good : (data) => good(data, () => store.release?.(data))
-    this.facts = {
-      blocks: store.blocks,
-      blockBytes,
-      physicalBlockBytes,
-      thin: store.thin,
-      writeCache: true,
-      readOnly: false,
-      serial: unitSerial(identity),
-      naa: naaDesignator(identity),
-    }
+    this.facts = unitFacts(identity, { blocks: store.blocks, blockBytes, thin: store.thin })
   }
 
   // Reads and writes chain one promise each: they are the path that is measured.

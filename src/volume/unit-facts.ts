@@ -1,0 +1,24 @@
+/**
+ * What initiators are told of a disk of ours, whoever serves it: a volume at a front end, a segment
+ * at a server, a plain file. Nothing here changes while the disk keeps its size.
+ */
+import { physicalBlockBytes } from '../base/limits.ts'
+import type { UnitFacts } from '../scsi/logical-unit.ts'
+import { naaDesignator, unitSerial } from './identity.ts'
+
+/** `identity`: a UUID that stays with the data, the source of the designators. */
+export function unitFacts(
+  identity: string,
+  { blocks, blockBytes, thin }: Pick<UnitFacts, 'blocks' | 'blockBytes' | 'thin'>,
+): UnitFacts {
+  return {
+    blocks,
+    blockBytes,
+    physicalBlockBytes,
+    thin,
+    writeCache: true,
+    readOnly: false,
+    serial: unitSerial(identity),
+    naa: naaDesignator(identity),
+  }
+}
