@@ -45,7 +45,7 @@ const slots: readonly Slot[] = Array.from({ length: 256 }, (_, operationCode) =>
   return actions
 })
 
-/** SERVICE ACTION is in the low five bits of byte 1 in every CDB here. SPC-4 4.2.5. */
+/** SERVICE ACTION is in the low five bits of byte 1 in every CDB here. SPC-4 4.2.5.2. */
 export function findCommand(cdb: Buffer): Command | undefined {
   const slot = slots[cdb[0]!]
   return slot instanceof Map ? slot.get(cdb[1]! & 0x1f) : (slot as Command | undefined)

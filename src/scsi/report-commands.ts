@@ -6,7 +6,7 @@ import { reportSupportedOperationCodes } from './cdb-primary.ts'
 import { allocated, type Command, command, dataIn, invalidFieldInCdb } from './command.ts'
 import type { ScsiResult } from './result.ts'
 
-/** REPORTING OPTIONS. SPC-4 6.35.1. */
+/** REPORTING OPTIONS. SPC-4 6.35.1; the last came with SPC-5. */
 const Options = { ALL: 0, OPCODE: 1, SERVICE_ACTION: 2, EITHER: 3 } as const
 const Support = { NO: 0x01, BY_STANDARD: 0x03 } as const
 

@@ -23,10 +23,9 @@ export const reportLunsCommands: readonly Command[] = [
   command(reportLuns, {
     anyLun: true,
     transfer: dataIn,
-    check(_call, { selectReport, allocationLength }) {
-      const known = selectReport <= SelectReport.ALL
-      return known && allocationLength >= headerBytes + lunBytes ? undefined : invalidFieldInCdb
-    },
+    // SPC-3 refused room for less than one unit; SPC-4 cuts the list like any other data.
+    check: (_call, { selectReport }) =>
+      selectReport <= SelectReport.ALL ? undefined : invalidFieldInCdb,
     run(call, { selectReport, allocationLength }) {
       call.clearReportedLuns()
       const luns = selectReport === SelectReport.WELL_KNOWN ? [] : call.luns

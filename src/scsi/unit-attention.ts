@@ -47,7 +47,7 @@ export class UnitAttentions {
     return attention
   }
 
-  /** Told through one logical unit, it is told for all. SPC-4 6.33. */
+  /** Told through one logical unit, it is told for all. SAM-5 5.14. */
   clearReportedLuns(nexus: Nexus): void {
     for (const queue of this.#pending.get(nexus)?.values() ?? []) {
       const index = queue.findIndex((held) => sameSense(held, REPORTED_LUNS_DATA_HAS_CHANGED))

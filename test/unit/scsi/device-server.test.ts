@@ -46,7 +46,8 @@ t.test('REPORT LUNS: formats, selections, allocation length', async (t) => {
   t.ok((await rig.dataOf('a0 00 02 000000 00000400 00 00')).equals(list))
   t.equal((await rig.dataOf('a0 00 01 000000 00000400 00 00')).toString('hex'), '0'.repeat(16))
   t.equal(await rig.outcome('a0 00 03 000000 00000400 00 00'), '05/24/00')
-  t.equal(await rig.outcome('a0 00 00 000000 0000000f 00 00'), '05/24/00')
+  t.ok((await rig.dataOf('a0 00 00 000000 0000000f 00 00')).equals(list.subarray(0, 15)))
+  t.equal((await rig.dataOf('a0 00 00 000000 00000000 00 00')).length, 0)
   t.ok((await rig.dataOf('a0 00 00 000000 00000013 00 00')).equals(list.subarray(0, 19)))
 })
 
