@@ -11,7 +11,7 @@ export const asyncMessage = pdu('Asynchronous Message', Opcode.ASYNC_MESSAGE, '1
     maxCmdSn: u32(32),
     asyncEvent: u8(36, '11.9.1'),
     asyncVCode: u8(37),
-    parameter1: u16(38, 'by event, 11.9.1: the CID of events 2 and 3'),
+    parameter1: u16(38, 'by event, 11.9.1: the CID of event 2'),
     parameter2: u16(40),
     parameter3: u16(42),
   },
