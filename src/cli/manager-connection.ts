@@ -11,16 +11,23 @@ import type { AdminClient } from '../control/services.ts'
 import { parseAddressOption } from './address-option.ts'
 import { clusterFileName, defaultDirectory, readCluster } from './up/cluster-file.ts'
 
-export interface ManagerOptions {
+interface ManagerOptions {
   readonly manager?: string
   readonly dir?: string
 }
 
-/** Adds the options; every verb that talks to a manager has them. */
-export function withManagerOptions(command: Command): Command {
-  return command
+export interface VerbOptions extends ManagerOptions {
+  readonly json?: boolean
+}
+
+/** A verb that talks to a manager, with the options that every one of them has. */
+export function addVerb(parent: Command, name: string, description: string): Command {
+  return parent
+    .command(name)
+    .description(description)
     .option('--manager <HOST:PORT>', 'control address of the manager (or PALISADE_MANAGER)')
     .option('--dir <DIR>', 'directory of a `palisade up` on this machine')
+    .option('--json', 'print JSON')
 }
 
 export async function managerAddress(options: ManagerOptions): Promise<string> {

@@ -3,39 +3,30 @@ import type { Command } from 'commander'
 import type { ServerStatus } from '../control/messages/admin.ts'
 import { parseAddressOption } from './address-option.ts'
 import {
+  addVerb,
   changeDeadlineMs,
-  type ManagerOptions,
   queryDeadlineMs,
+  type VerbOptions,
   withManager,
-  withManagerOptions,
 } from './manager-connection.ts'
 import { printJson, printLines, table } from './output.ts'
 import { approximateSize } from './size.ts'
 
-interface VerbOptions extends ManagerOptions {
-  readonly json?: boolean
-}
-
 export function addServerCommand(program: Command): void {
   const server = program.command('server').description('storage servers')
-  verb(
+  addVerb(
     server,
     'add <NAME|HOST:PORT>',
     'adopt a server: by name once it has registered, or by its control address',
   ).action(addServer)
-  verb(server, 'list', 'all servers').action(listServers)
-  verb(server, 'show <NAME>', 'one server').action(showServer)
-  verb(server, 'remove <NAME>', 'forget a server that holds no data').action(removeServer)
-  verb(
+  addVerb(server, 'list', 'all servers').action(listServers)
+  addVerb(server, 'show <NAME>', 'one server').action(showServer)
+  addVerb(server, 'remove <NAME>', 'forget a server that holds no data').action(removeServer)
+  addVerb(
     server,
     'declare-dead <NAME>',
     'vouch that the machine is off, so that fences need not wait for it',
   ).action(declareDead)
-}
-
-function verb(parent: Command, name: string, description: string): Command {
-  const command = parent.command(name).description(description)
-  return withManagerOptions(command).option('--json', 'print JSON')
 }
 
 async function addServer(which: string, options: VerbOptions): Promise<void> {

@@ -3,11 +3,11 @@ import type { Command } from 'commander'
 import type { StatusReply } from '../control/messages/admin.ts'
 import { exitCode } from './exit-codes.ts'
 import {
-  type ManagerOptions,
+  addVerb,
   managerAddress,
   queryDeadlineMs,
+  type VerbOptions,
   withManager,
-  withManagerOptions,
 } from './manager-connection.ts'
 import { printJson, printLines, table } from './output.ts'
 import { serverJson, serverTable } from './server.ts'
@@ -15,16 +15,13 @@ import { printShimStatus } from './shim-status.ts'
 import { shutOutText } from './shut-out-text.ts'
 import { approximateSize } from './size.ts'
 
-interface StatusOptions extends ManagerOptions {
+interface StatusOptions extends VerbOptions {
   readonly shim?: string
-  readonly json?: boolean
 }
 
 export function addStatusCommand(program: Command): void {
-  const command = program.command('status').description('the state of the whole system')
-  withManagerOptions(command)
+  addVerb(program, 'status', 'the state of the whole system')
     .option('--shim <HOST:PORT>', 'of this shim, at its status address, instead of the manager')
-    .option('--json', 'print JSON')
     .action(printStatus)
 }
 

@@ -5,21 +5,17 @@ import { blockBytes } from '../base/limits.ts'
 import type { StalePolicy, VolumeMap } from '../volume/map.ts'
 import { collect, parseCount, parseSeconds } from './config-file.ts'
 import {
+  addVerb,
   changeDeadlineMs,
-  type ManagerOptions,
   queryDeadlineMs,
+  type VerbOptions,
   withManager,
-  withManagerOptions,
   withProgress,
 } from './manager-connection.ts'
 import { printJson, printLines, table } from './output.ts'
 import { shutOutText } from './shut-out-text.ts'
 import { approximateSize, formatSize, parseSize } from './size.ts'
 import { volumeJson } from './volume-json.ts'
-
-interface VerbOptions extends ManagerOptions {
-  readonly json?: boolean
-}
 
 export function addVolumeCommand(program: Command): void {
   const volume = program.command('volume').description('virtual disks')
@@ -31,19 +27,17 @@ export function addVolumeCommand(program: Command): void {
   addAdmission(volume, 'admit')
 }
 
-function verb(parent: Command, name: string, description: string): Command {
-  const command = parent.command(name).description(description)
-  return withManagerOptions(command).option('--json', 'print JSON')
-}
-
 function addCreate(parent: Command): void {
-  verb(parent, 'create <NAME>', 'make a volume: linear, striped, or placed by hand')
+  addVerb(parent, 'create <NAME>', 'make a volume: linear, striped, or placed by hand')
     .option('--size <SIZE>', 'for example 10GiB; KiB to TiB binary, kB to TB decimal, plain: bytes')
     .option('--stripe <N>', 'stripe over N different servers')
     .option('--partition <SERVER=SIZE>', 'a part of the volume on this server', collect, [])
     .addOption(staleOption())
     .option('--hold <SECS>', 'how long commands wait while no server can serve them (60)')
-    .option('--lease <SECS>', 'how long a confirmation between replicas is good for (2)')
+    .option(
+      '--lease <SECS>',
+      'how long replicas confirm one another (2); no effect before there are mirrors',
+    )
     .action(createVolume)
 }
 
@@ -124,13 +118,13 @@ function layout(map: VolumeMap): string {
 }
 
 function addReading(parent: Command): void {
-  verb(parent, 'list', 'all volumes').action(async (options: VerbOptions) => {
+  addVerb(parent, 'list', 'all volumes').action(async (options: VerbOptions) => {
     const ask = (admin: Admin) => admin.listVolumes({}, queryDeadlineMs)
     const { maps } = await withManager(options, ask)
     if (options.json) printJson(maps.map(volumeJson))
     else printLines(table(['name', 'size', 'layout', 'generation', 'iqn'], maps.map(listRow)))
   })
-  verb(parent, 'show <NAME>', 'the map of a volume').action(showVolume)
+  addVerb(parent, 'show <NAME>', 'the map of a volume').action(showVolume)
 }
 
 function listRow(map: VolumeMap): (string | number)[] {
@@ -178,7 +172,7 @@ export function mapTable(map: VolumeMap): string[] {
 }
 
 function addGrow(parent: Command): void {
-  verb(parent, 'grow <NAME>', 'make a volume larger, while it is in use')
+  addVerb(parent, 'grow <NAME>', 'make a volume larger, while it is in use')
     .option('--size <SIZE>', 'the new size of the whole volume')
     .action(async (name: string, options: VerbOptions & { readonly size?: string }) => {
       if (options.size === undefined) {
@@ -191,7 +185,7 @@ function addGrow(parent: Command): void {
 }
 
 function addDelete(parent: Command): void {
-  verb(parent, 'delete <NAME>', 'give up a volume and its data')
+  addVerb(parent, 'delete <NAME>', 'give up a volume and its data')
     .option('--force', 'also while clients use it: they are fenced first')
     .action(async (name: string, options: VerbOptions & { readonly force?: boolean }) => {
       const request = { name, force: options.force === true }
@@ -205,7 +199,7 @@ function addDelete(parent: Command): void {
 
 function addAdmission(parent: Command, kind: 'fence' | 'admit'): void {
   const does = kind === 'fence' ? 'shut a client out of a volume' : 'let a fenced client in again'
-  verb(parent, `${kind} <NAME> <CLIENT>`, `${does}; CLIENT is its InitiatorName`).action(
+  addVerb(parent, `${kind} <NAME> <CLIENT>`, `${does}; CLIENT is its InitiatorName`).action(
     async (volume: string, client: string, options: VerbOptions) => {
       const done = kind === 'fence' ? `fenced ${client} from` : `admitted ${client} to`
       await change(options, volume, done, (admin) =>
