@@ -4,19 +4,11 @@ import { portal as limits } from '../../../src/base/limits.ts'
 import { nopIn } from '../../../src/iscsi/pdu/nop-in.ts'
 import { Opcode, RESERVED_TAG } from '../../../src/iscsi/pdu/opcode.ts'
 import { decodeRefusal, Reason } from '../../../src/volume/refusal.ts'
-import { PortalRig, type RigOptions, until } from '../../support/portal-rig.ts'
+import { until } from '../../support/portal-rig.ts'
 import { generationAhs, read10, write10 } from '../../support/raw-initiator.ts'
+import { rigFor } from './rig-for.ts'
 
 const KIB = 1024
-
-async function rigFor(
-  t: { teardown(run: () => Promise<void>): unknown },
-  options: RigOptions = {},
-): Promise<PortalRig> {
-  const rig = await PortalRig.start(options)
-  t.teardown(() => rig.stop())
-  return rig
-}
 
 /** Bytes that tell where they belong. */
 function pattern(bytes: number): Buffer {

@@ -7,20 +7,12 @@ import { textRequest } from '../../../src/iscsi/pdu/text-request.ts'
 import { textResponse } from '../../../src/iscsi/pdu/text-response.ts'
 import { encodeText } from '../../../src/iscsi/text.ts'
 import type { LoginDecision } from '../../../src/portal/portal-host.ts'
-import { PortalRig, type RigOptions, rigTarget, until } from '../../support/portal-rig.ts'
+import { rigTarget, until } from '../../support/portal-rig.ts'
 import { type RawInitiator, read10, write10 } from '../../support/raw-initiator.ts'
+import { rigFor } from './rig-for.ts'
 
 const isid = Buffer.from('400001370001', 'hex')
 const otherIsid = Buffer.from('400001370002', 'hex')
-
-async function rigFor(
-  t: { teardown(run: () => Promise<void>): unknown },
-  options: RigOptions = {},
-): Promise<PortalRig> {
-  const rig = await PortalRig.start(options)
-  t.teardown(() => rig.stop())
-  return rig
-}
 
 async function sendTargets(initiator: RawInitiator, value: string): Promise<string> {
   let text = ''

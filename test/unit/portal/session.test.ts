@@ -9,19 +9,11 @@ import { Opcode, RESERVED_TAG } from '../../../src/iscsi/pdu/opcode.ts'
 import { RejectReason } from '../../../src/iscsi/pdu/reject.ts'
 import { snackRequest } from '../../../src/iscsi/pdu/snack-request.ts'
 import { TaskManagementFunction as Manage } from '../../../src/iscsi/pdu/task-management-request.ts'
-import { PortalRig, type RigOptions, until } from '../../support/portal-rig.ts'
+import { until } from '../../support/portal-rig.ts'
 import { type RawInitiator, read10, write10 } from '../../support/raw-initiator.ts'
+import { rigFor } from './rig-for.ts'
 
 const read = { cdb: read10(0, 1), readBytes: 512 }
-
-async function rigFor(
-  t: { teardown(run: () => Promise<void>): unknown },
-  options: RigOptions = {},
-): Promise<PortalRig> {
-  const rig = await PortalRig.start(options)
-  t.teardown(() => rig.stop())
-  return rig
-}
 
 function logout(initiator: RawInitiator, reason: number, cid = 0): void {
   const header = logoutRequest.build({
