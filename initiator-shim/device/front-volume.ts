@@ -101,6 +101,7 @@ export class FrontVolume {
       arrive: (task) => device.arrive(task),
       execute: (task, dataOut) => device.execute(task, dataOut),
       encodeSense: (task, result) => device.encodeSense(task, result),
+      hasUnit: (lun) => device.hasUnit(lun),
       transfer: (cdb) => device.transfer(cdb),
       nexusGained: (nexus) => {
         this.#attached.add(nexus)

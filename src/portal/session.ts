@@ -302,9 +302,11 @@ export class Session implements FrontSession {
       return
     }
     this.#managing++
-    const { clock } = this.#options
+    const { clock, target } = this.#options
     const close = (cause: string): void => this.#close(cause)
-    manageTasks(frame.header, { tasks: this.#tasks, sender: this.#sender, clock, close }, () => {
+    const hasUnit = (lun: number): boolean => target?.hasUnit(lun) === true
+    const options = { tasks: this.#tasks, hasUnit, sender: this.#sender, clock, close }
+    manageTasks(frame.header, options, () => {
       this.#managing--
       this.#release(frame)
     })

@@ -22,6 +22,7 @@ import type { TaskSet } from './task-set.ts'
 
 export interface TaskManagementOptions {
   readonly tasks: TaskSet
+  readonly hasUnit: (lun: number) => boolean
   readonly sender: Sender
   readonly clock: Clock
   /** After TARGET COLD RESET the connection ends. */
@@ -42,7 +43,7 @@ export function manageTasks(
     respond(options.sender, request.initiatorTaskTag, outcome)
     if (cold && outcome === Outcome.COMPLETE) close('target cold reset')
   }
-  const affected = affectedTasks(request, tasks)
+  const affected = affectedTasks(request, options)
   if (typeof affected === 'number') {
     answer(affected)
     return
@@ -52,7 +53,10 @@ export function manageTasks(
 }
 
 /** The tasks that the function is about, or the answer where there is nothing to do. */
-function affectedTasks(request: TaskManagementRequest, tasks: TaskSet): CommandTask[] | number {
+function affectedTasks(
+  request: TaskManagementRequest,
+  { tasks, hasUnit }: TaskManagementOptions,
+): CommandTask[] | number {
   switch (request.function) {
     case TaskFunction.ABORT_TASK: {
       const task = tasks.find(request.referencedTaskTag)
@@ -62,7 +66,9 @@ function affectedTasks(request: TaskManagementRequest, tasks: TaskSet): CommandT
     case TaskFunction.CLEAR_TASK_SET:
     case TaskFunction.LOGICAL_UNIT_RESET: {
       const lun = decodeLun(request.lun)
-      return tasks.all().filter((task) => task.lun === lun)
+      const theirs = tasks.all().filter((task) => task.lun === lun)
+      // A unit that has just been deleted may still have tasks, and these have to end.
+      return theirs.length > 0 || hasUnit(lun) ? theirs : Outcome.LUN_DOES_NOT_EXIST
     }
     case TaskFunction.TARGET_WARM_RESET:
     case TaskFunction.TARGET_COLD_RESET:

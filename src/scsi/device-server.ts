@@ -35,6 +35,10 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     this.#surroundings = { directory, attentions: this.#attentions }
   }
 
+  hasUnit(lun: number): boolean {
+    return this.#directory.unit(lun) !== undefined
+  }
+
   /**
    * The unit is asked before the CDB is looked into: a sender with another idea of the volume is to
    * hear that, and not that its LBA is beyond the end of the volume as it is known here.

@@ -22,6 +22,7 @@ export interface ScsiTarget<T extends Task = Task> {
    */
   nexusGained(nexus: Nexus): void
   nexusLost(nexus: Nexus): void
+  hasUnit(lun: number): boolean
   /** What the CDB itself asks for, so that residuals are right. */
   transfer(cdb: Buffer): Transfer
 }

@@ -53,6 +53,7 @@ export class VolumeTarget {
       arrive: (task) => device.arrive(task),
       execute: (task, dataOut) => device.execute(task, dataOut),
       encodeSense: (task, result) => device.encodeSense(task, result),
+      hasUnit: (lun) => device.hasUnit(lun),
       transfer: (cdb) => device.transfer(cdb),
       nexusGained(nexus) {
         sessions.add(nexus)

@@ -86,8 +86,12 @@ t.test('sets and resets act on their own session', async (t) => {
     t.equal((await bystander.end(theirs)).status, 0, `${name}: the other session goes on`)
     t.equal(initiator.received.length, 0, `${name}: no status of what was aborted`)
   }
-  initiator.manage({ function: Manage.ABORT_TASK_SET, lun: 9 })
+  initiator.manage({ function: Manage.ABORT_TASK_SET })
   t.equal(await initiator.managed(), 0, 'nothing to abort')
+  for (const number of [Manage.ABORT_TASK_SET, Manage.CLEAR_TASK_SET, Manage.LOGICAL_UNIT_RESET]) {
+    initiator.manage({ function: number, lun: 9 })
+    t.equal(await initiator.managed(), 2, 'no such LUN')
+  }
   initiator.manage({ function: Manage.CLEAR_ACA })
   t.equal(await initiator.managed(), 5, 'not supported')
   initiator.manage({ function: Manage.TASK_REASSIGN })
