@@ -74,6 +74,20 @@ class PathCluster {
     }
   }
 
+  /**
+   * Waits for so many commands more on the direct path. Counted there and not by what the writer
+   * was answered: what was in flight when the counter was read had been counted when it was sent.
+   */
+  async moreDirect(count: number): Promise<boolean> {
+    const deadline = Date.now() + deadlineMs
+    const before = (await this.pathStatus())!.direct.commands
+    while ((await this.pathStatus())!.direct.commands < before + count) {
+      if (Date.now() > deadline) return false
+      await sleep(20)
+    }
+    return true
+  }
+
   async killShim(): Promise<void> {
     this.#shim.process.kill('SIGKILL')
     await this.#shim.process.exited
@@ -120,9 +134,7 @@ t.test('the direct path is reset, stopped, and hangs', { timeout: patienceMs }, 
 
   await cluster.path.resume()
   await cluster.routed('direct')
-  const direct = (await cluster.pathStatus())!.direct.commands
-  await moreWrites(writer, 20)
-  t.ok((await cluster.pathStatus())!.direct.commands >= direct + 20, 'direct again')
+  t.ok(await cluster.moreDirect(20), 'direct again')
 
   const hungMs = await longestDuring(writer, async () => {
     cluster.path.hang()
