@@ -4,6 +4,7 @@
  * (initiator-shim/device) and a plain file (targets/lun, standalone). It knows no iSCSI and no CDB.
  */
 import type { ScsiResult, Sense } from './result.ts'
+import type { UnitSettings } from './unit-settings.ts'
 
 /** One I_T nexus: an initiator port talking to a target port. SAM-5 4.8. */
 export interface Nexus {
@@ -46,6 +47,11 @@ export type Silence = 'drop'
 
 export interface LogicalUnit<T extends Task = Task> {
   readonly facts: UnitFacts
+  /**
+   * Where initiators may set state. Absent for the segments behind a front end: commands that set
+   * state do not exist there.
+   */
+  readonly settings?: UnitSettings
   /**
    * Asked once per command when it arrives, before its CDB is checked and before any of its data
    * is asked for; undefined lets it pass. Asked for every command that exists, also those that

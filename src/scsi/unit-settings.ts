@@ -1,0 +1,33 @@
+/**
+ * What initiators set on a logical unit and what then holds for all of them, whatever front end they
+ * come through: one value, replaced as a whole. A plain target keeps it itself, a volume's is
+ * configuration in its map. Rules live elsewhere: modes in mode-select.ts, reservations in
+ * reservation-*.ts, the medium in unit-state.ts.
+ */
+import type { ReservationTable } from './reservation-table.ts'
+
+export interface SharedState {
+  /** D_SENSE of the Control mode page: descriptor format sense. SPC-4 7.5.8. */
+  readonly descriptorSense: boolean
+  /** SWP of the Control mode page. */
+  readonly softwareWriteProtect: boolean
+  /** False after the medium of a removable unit was ejected. SBC-3 5.25. */
+  readonly mediumLoaded: boolean
+  readonly reservations: ReservationTable
+}
+
+export interface UnitSettings {
+  /** The newest known; a new object after each change. */
+  readonly state: SharedState
+  /**
+   * Replaces `former` by `next` if `former` still holds. Resolves when every front end obeys it and,
+   * where the table asks for it (APTPL), when it survives a loss of power. `changed`: somebody was
+   * faster, look again; `unavailable`: it cannot be decided now (BUSY). Never rejects.
+   */
+  change(
+    former: SharedState,
+    next: SharedState,
+    /** True when something that another initiator may do is taken away: it waits for its fence. */
+    how: { readonly takesAway: boolean },
+  ): Promise<'done' | 'changed' | 'unavailable'>
+}
