@@ -27,6 +27,8 @@ export const leg = {
   nopIntervalMs: 500,
   nopDeadlineMs: 1_000,
   commandDeadlineMs: 5_000,
+  /** Pings of a target that are answered while it does not read what it was sent. */
+  pingsWhileFull: 64,
 } as const
 
 /** Byte streams between hosts. */

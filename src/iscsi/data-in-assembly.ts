@@ -4,6 +4,12 @@
  */
 import { type DataFault, dataFault } from './data-rules.ts'
 
+/**
+ * No honest target cuts a read into more pieces than one a block, and some; each costs an object.
+ */
+const pieceBytes = 512
+const sparePieces = 64
+
 /** The fields of a Data-In PDU that matter here. */
 export interface DataInFields {
   readonly acknowledge: boolean
@@ -41,6 +47,9 @@ export class DataInAssembly {
     if (pdu.bufferOffset !== this.#receivedBytes) return dataFault('data out of order')
     if (this.#receivedBytes + dataBytes > this.#expectedBytes) {
       return dataFault('more data than the command asked for')
+    }
+    if (this.#dataSn > sparePieces + this.#expectedBytes / pieceBytes) {
+      return dataFault('data in crumbs')
     }
     this.#dataSn++
     this.#receivedBytes += dataBytes

@@ -6,6 +6,7 @@
  * RFC 7143 4.2.2 (numbering), 11.3 to 11.8 (commands and data).
  */
 import { assert } from '../base/assert.ts'
+import { leg as limits } from '../base/limits.ts'
 import { CommandCredit } from '../iscsi/command-window.ts'
 import type { DataOutPart } from '../iscsi/data-out-source.ts'
 import type { EstablishedSession } from '../iscsi/login-initiator.ts'
@@ -52,6 +53,7 @@ export class Leg {
   #queue: OpenCommand[] = []
   #lastTag = 0
   #draining = false
+  #pingsWhileFull = 0
   #idle: (() => void)[] = []
 
   constructor({ connection, clock, session }: EstablishedLeg) {
@@ -66,7 +68,7 @@ export class Leg {
       window: (expCmdSn, maxCmdSn) => this.#credit.update(expCmdSn, maxCmdSn),
       answered: (open, answer) => this.#answered(open, answer),
       solicited: (open, parts) => this.#sendParts(open, parts),
-      pinged: (targetTransferTag, lun) => this.#sendNop(RESERVED_TAG, targetTransferTag, lun),
+      pinged: (targetTransferTag, lun) => this.#answerPing(targetTransferTag, lun),
       pingAnswered: () => this.#pulse.answered(),
       aborted: (tag, complete) => this.#abortAnswered(tag, complete),
       fail: (cause) => connection.fail(cause),
@@ -216,8 +218,18 @@ export class Leg {
     this.#draining = true
     void this.#connection.stream.drained().then(() => {
       this.#draining = false
+      this.#pingsWhileFull = 0
       this.#pump()
     })
+  }
+
+  /** A target that pings and does not read must not cost us a queue of answers. */
+  #answerPing(targetTransferTag: number, lun: Buffer): void {
+    if (this.#draining && ++this.#pingsWhileFull > limits.pingsWhileFull) {
+      this.#connection.fail('the target pings and does not read the answers')
+      return
+    }
+    this.#sendNop(RESERVED_TAG, targetTransferTag, lun)
   }
 
   #sendNop(initiatorTaskTag: number, targetTransferTag: number, lun: Buffer): void {

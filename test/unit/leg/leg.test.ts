@@ -433,3 +433,34 @@ t.test('pings of the target are answered, and R2Ts kept to', async (t) => {
   t.match(await leg.ended, /R2T/, 'data that were sent are not sent again')
   t.strictSame(await task.answer, { kind: 'lost', sent: true })
 })
+
+t.test('a target that pings and never reads is given up, not queued for', async (t) => {
+  const target = new ScriptedTarget()
+  const leg = await opened(await target.open())
+  target.stream!.pause()
+  const dataOut = [Buffer.alloc(limits.firstBurstBytes)]
+  const writes = Array.from({ length: 32 }, () =>
+    leg.submit({ lun: 0, cdb: write10(0, 128), dataOut }),
+  )
+  for (let i = 0; i < 10 * limits.pingsWhileFull && leg.open; i++) {
+    target.send(nopIn.build(nop))
+    await new Promise(setImmediate)
+  }
+  t.match(await leg.ended, /does not read/)
+  for (const { answer } of writes) t.match(await answer, { kind: 'lost' })
+})
+
+t.test('a read that comes back in crumbs is given up', async (t) => {
+  const target = new ScriptedTarget()
+  const leg = await opened(await target.open())
+  const read = leg.submit({ lun: 0, cdb: read10(0, 8), dataInBytes: 8 * blockBytes })
+  await until(() => target.received.length === 1, 'the read came')
+  const initiatorTaskTag = tagOf(target, 0)
+  for (let dataSn = 0; dataSn < 200 && leg.open; dataSn++) {
+    const piece = { ...data, final: false, hasStatus: false, initiatorTaskTag }
+    target.send(dataIn.build({ ...piece, dataSn, bufferOffset: dataSn }), [Buffer.alloc(1)])
+    await new Promise(setImmediate)
+  }
+  t.match(await leg.ended, /crumbs/)
+  t.strictSame(await read.answer, { kind: 'lost', sent: true })
+})
