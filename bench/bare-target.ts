@@ -14,8 +14,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { PalisadeProcess } from '../test/support/palisade-process.ts'
+import { startTgt } from '../test/support/tgt-peer.ts'
 import { type Load, loads } from './loads.ts'
-import { startTgt } from './tgt-peer.ts'
 
 const diskBytes = 512 * 1024 * 1024
 
@@ -129,11 +129,11 @@ async function main(): Promise<void> {
   for (const file of Object.values(files)) await makeFile(file)
   const args = ['--portal', '127.0.0.1:0', '--lun', files.palisade, '--json', '--log-level', 'warn']
   const target = new PalisadeProcess(['target', '--standalone', ...args])
-  const peer = await startTgt(files.tgt, await freePort())
+  const peer = await startTgt({ file: files.tgt, ports: [await freePort()] })
   try {
     const ready = JSON.parse((await target.output(/^\{.*\}$/m))[0]) as { luns: { url: string }[] }
     const contenders = [
-      { name: 'tgt', url: peer.url, pid: peer.pid },
+      { name: 'tgt', url: peer.urls[0]!, pid: peer.pid },
       { name: 'palisade', url: ready.luns[0]!.url, pid: target.pid },
       ...values.url.map((text) => {
         const equals = text.indexOf('=')
@@ -148,7 +148,7 @@ async function main(): Promise<void> {
       process.stdout.write(`${values.json ? line : describe(load, results)}\n`)
     }
   } finally {
-    peer.stop()
+    await peer.stop()
     target.kill()
     await rm(directory, { recursive: true, force: true })
   }
