@@ -17,6 +17,8 @@ export interface TgtOptions {
   readonly incoming?: Account
   /** How it proves itself to initiators that ask. */
   readonly outgoing?: Account
+  /** Of the LUN, as tgtadm takes them: `removable=1,readonly=1`. */
+  readonly parameters?: string
 }
 
 export interface Peer {
@@ -51,6 +53,9 @@ export async function startTgt(options: TgtOptions): Promise<Peer> {
   }
   const unit = ['--mode', 'logicalunit', '--tid', '1', '--lun', '1']
   await must(`does not take ${file}`, '--op', 'new', ...unit, '-b', file)
+  if (options.parameters !== undefined) {
+    await must('parameters', '--op', 'update', ...unit, '--params', options.parameters)
+  }
   for (const direction of ['incoming', 'outgoing'] as const) {
     const account = options[direction]
     if (account === undefined) continue
