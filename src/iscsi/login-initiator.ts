@@ -127,9 +127,10 @@ function requestHeader({ offer, queue, expStatSn }: InitiatorLoginState): Buffer
 function faultOf(state: InitiatorLoginState, response: LoginResponse): string | undefined {
   const { offer } = state
   if (response.initiatorTaskTag !== offer.initiatorTaskTag) return 'InitiatorTaskTag of no request'
+  // A refusal may come without the rest: tgtd leaves the ISID out of it.
+  if (response.statusClass !== 0) return undefined
   if (!response.isid.equals(offer.isid)) return 'ISID changed'
   if (response.versionActive !== 0) return 'version that was not offered'
-  if (response.statusClass !== 0) return undefined
   if (state.expStatSn !== undefined && response.statSn !== state.expStatSn) return 'StatSN skipped'
   if (response.currentStage !== Stage.OPERATIONAL) return 'another stage than ours'
   if (!response.transit) return undefined

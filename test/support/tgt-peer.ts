@@ -15,6 +15,7 @@ export interface TgtOptions {
   readonly ports: readonly number[]
   /** Whom it lets in; absent: everybody. */
   readonly incoming?: Account
+  readonly headerDigest?: 'CRC32C'
   /** How it proves itself to initiators that ask. */
   readonly outgoing?: Account
   /** Of the LUN, as tgtadm takes them: `removable=1,readonly=1`. */
@@ -64,6 +65,10 @@ export async function startTgt(options: TgtOptions): Promise<Peer> {
     await must('account', '--op', 'new', ...named, '--password', password)
     const way = direction === 'outgoing' ? ['--outgoing'] : []
     await must('account bind', '--op', 'bind', ...named, '--tid', '1', ...way)
+  }
+  if (options.headerDigest !== undefined) {
+    const named = ['-n', 'HeaderDigest', '-v', options.headerDigest]
+    await must('digest', '--op', 'update', ...target, ...named)
   }
   await must('bind', '--op', 'bind', ...target, '-I', 'ALL')
   return {
