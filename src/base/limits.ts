@@ -7,8 +7,11 @@ import { assert } from './assert.ts'
 export const KIB = 1024
 export const MIB = 1024 * KIB
 
-/** Logical and physical block of every volume. */
-export const blockBytes = 512
+/** Logical blocks of a disk: the smallest is also what a disk gets that asked for nothing else. */
+export const blockSizes = [512, 4096] as const
+export const smallestBlockBytes = 512
+export const blockBytes = smallestBlockBytes
+/** Physical block of every disk. */
 export const physicalBlockBytes = 4096
 
 /** Unit of allocation inside a storage server. */
@@ -44,6 +47,11 @@ export const portal = {
   loginDeadlineMs: 15_000,
   /** Connections that have not logged in yet; more are closed at once. */
   halfOpenLogins: 128,
+  /** Connections of one session of a stock initiator. */
+  sessionConnections: 8,
+  /** What is said of a session that lost its connections. RFC 7143 13.15, 13.16. */
+  time2WaitSeconds: 2,
+  time2RetainSeconds: 20,
   sessions: 1024,
   /** Data of writes held for one session and for all; at least one command always fits. */
   sessionWriteBytes: 32 * MIB,
@@ -182,6 +190,14 @@ export const scsi = {
   patternBytes: 64 * KIB,
 } as const
 
+/** What initiators set on a logical unit. */
+export const unitState = {
+  /** Initiator ports that are remembered because they lost something with their session. */
+  rememberedNexusLosses: 1024,
+  /** Longer parameter lists than this of MODE SELECT are refused; all pages together are shorter. */
+  modeParameterBytes: 1024,
+} as const
+
 /** Key=value text in login and text exchanges (RFC 7143 6.1 fixes the first three). */
 export const textLimits = {
   keyBytes: 63,
@@ -221,7 +237,11 @@ assert(leg.nopDeadlineMs >= leg.nopIntervalMs, 'a ping is not overtaken by the n
 assert(fileIo.poolFirstMs <= fileIo.poolLongestMs, 'the time in the pool can grow')
 assert(scsi.pieceBytes <= largestCommandBytes, 'a piece is no larger than a command')
 assert(scsi.pieceBytes % scsi.patternBytes === 0, 'a piece is whole patterns')
-assert(scsi.patternBytes % blockBytes === 0, 'a pattern is whole blocks')
+assert(scsi.patternBytes % physicalBlockBytes === 0, 'a pattern is whole blocks of any size')
+assert(
+  blockSizes.every((bytes) => physicalBlockBytes % bytes === 0),
+  'a physical block is whole logical ones',
+)
 assert(portal.sessionWriteBytes <= portal.programWriteBytes, 'one session does not hold it all')
 assert(portal.sessionWriteBytes >= largestCommandBytes, 'the largest write can be held')
 assert(portal.sessionReadBytes >= largestCommandBytes, 'the largest read can be held')

@@ -12,6 +12,8 @@ export interface KeyContext {
   readonly stage: 'security' | 'operational'
   readonly settled: Settlements
   readonly own: ReadonlyMap<string, OwnValue>
+  /** The session exists: what holds for all of it was settled by its leading login. */
+  readonly joins: boolean
 }
 
 export type AnsweredKeys =
@@ -65,6 +67,11 @@ export function answerKeys(context: KeyContext, offers: ReadonlyMap<string, stri
     }
     const why = misplaced(row, context)
     if (why !== undefined) return initiatorError(why)
+    if (row.when === 'leading' && context.joins) {
+      // SessionType is declared, so it wants no answer.
+      if (row.type !== 'text') answers.push([name, Answer.IRRELEVANT])
+      continue
+    }
     if (type === 'Discovery' && !row.discovery) {
       answers.push([name, Answer.IRRELEVANT])
       continue

@@ -2,7 +2,7 @@
  * What a target wants of the logins that come to it. A storage server, a front portal and a
  * discovery portal differ here and nowhere else in the login.
  */
-import { leg } from '../base/limits.ts'
+import { leg, portal } from '../base/limits.ts'
 import type { ListChoice, OwnValue } from './key.ts'
 
 type Digest = 'CRC32C' | 'None'
@@ -17,14 +17,18 @@ export interface LoginPolicy {
   readonly maxOutstandingR2T: number
   readonly initialR2T: boolean
   readonly immediateData: boolean
+  /** Connections that one session may have, and the level of recovery among them. RFC 7143 7. */
+  readonly maxConnections: number
+  readonly errorRecoveryLevel: 0 | 1 | 2
+  /** Seconds that a session without connections is kept, and how soon one may come back. */
+  readonly defaultTime2Wait: number
+  readonly defaultTime2Retain: number
   /** Commands that may be open at once: MaxCmdSN in the last response. */
   readonly windowCommands: number
   /** Version of the generation header spoken here; 0: none. */
   readonly generationVersion: 0 | 1
   readonly portalGroupTag: number
   readonly targetAlias?: string
-  /** Is this TSIH an open session's? Decides between two refusals only. */
-  readonly knowsSession?: (tsih: number) => boolean
 }
 
 const anyDigest = { values: ['None', 'CRC32C'], order: 'theirs' } as const
@@ -39,15 +43,26 @@ export const plainLoginPolicy: LoginPolicy = {
   maxOutstandingR2T: 1,
   initialR2T: false,
   immediateData: true,
+  maxConnections: portal.sessionConnections,
+  errorRecoveryLevel: 2,
+  defaultTime2Wait: portal.time2WaitSeconds,
+  defaultTime2Retain: portal.time2RetainSeconds,
   windowCommands: leg.windowCommands,
   generationVersion: 0,
   portalGroupTag: 1,
 }
 
-/** For sessions of our own programs: the fence is in the header, so it is protected if it can be. */
+/**
+ * For sessions of our own programs: the fence is in the header, so it is protected if it can be.
+ * One connection, and nothing is recovered within a session: a new login ends what was. Design 3.
+ */
 export const fencedLoginPolicy: LoginPolicy = {
   ...plainLoginPolicy,
   headerDigest: { values: ['CRC32C', 'None'], order: 'ours' },
+  maxConnections: 1,
+  errorRecoveryLevel: 0,
+  defaultTime2Wait: 0,
+  defaultTime2Retain: 0,
   generationVersion: 1,
 }
 
@@ -61,7 +76,10 @@ export function ownValues(policy: LoginPolicy): ReadonlyMap<string, OwnValue> {
     ['MaxOutstandingR2T', policy.maxOutstandingR2T],
     ['InitialR2T', policy.initialR2T],
     ['ImmediateData', policy.immediateData],
-    ['DefaultTime2Retain', 0],
+    ['MaxConnections', policy.maxConnections],
+    ['ErrorRecoveryLevel', policy.errorRecoveryLevel],
+    ['DefaultTime2Wait', policy.defaultTime2Wait],
+    ['DefaultTime2Retain', policy.defaultTime2Retain],
     ['X-io.palisade.Generation', policy.generationVersion],
   ])
 }

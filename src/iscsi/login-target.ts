@@ -49,6 +49,8 @@ interface LoginIdentity {
   readonly isid: Buffer
   readonly cid: number
   readonly initiatorTaskTag: number
+  /** 0 asks for a new session; otherwise the session that this connection joins. */
+  readonly tsih: number
 }
 
 interface Begun {
@@ -69,12 +71,21 @@ export type LoginState =
   /** Our answer is longer than one PDU: each empty request fetches the next piece. */
   | ({ readonly kind: 'telling'; readonly queue: readonly Buffer[] } & Begun)
 
+/** A login for a session that exists already. RFC 7143 6.3.1, 6.3.4. */
+export interface JoinedSession {
+  readonly tsih: number
+  readonly cid: number
+}
+
 export interface LoginFacts {
+  /** Of a login that joins a session only what has the scope of a connection counts. */
   readonly parameters: SessionParameters
   /** CmdSN of the first command that this session expects. */
   readonly expCmdSn: number
   /** StatSN of the first response after the login. */
   readonly statSn: number
+  /** Present where TSIH was not 0: the connection is added to, or reinstated in, that session. */
+  readonly join?: JoinedSession
 }
 
 export type LoginStep =
@@ -159,21 +170,17 @@ function faultOfFlags(request: LoginRequest): string | undefined {
   return nextStage > currentStage ? undefined : 'next stage is not ahead'
 }
 
-function refuseNew(policy: LoginPolicy, request: LoginRequest): LoginStep | undefined {
-  if (request.versionMin > 0) {
-    return refuse(request, LoginStatus.UNSUPPORTED_VERSION, 'only version 0 is spoken')
-  }
-  if (request.tsih === 0) return undefined
-  // One connection a session and ErrorRecoveryLevel 0: none can be added, none is reinstated.
-  return policy.knowsSession?.(request.tsih) === true
-    ? refuse(request, LoginStatus.TOO_MANY_CONNECTIONS, 'a second connection for a session')
-    : refuse(request, LoginStatus.SESSION_DOES_NOT_EXIST, 'TSIH of no open session')
+function refuseNew(request: LoginRequest): LoginStep | undefined {
+  return request.versionMin > 0
+    ? refuse(request, LoginStatus.UNSUPPORTED_VERSION, 'only version 0 is spoken')
+    : undefined
 }
 
 function faultOfIdentity(state: Begun, request: LoginRequest): string | undefined {
   const { identity, stage, rounds } = state
   if (!request.isid.equals(identity.isid)) return 'ISID changed'
   if (request.cid !== identity.cid) return 'CID changed'
+  if (request.tsih !== identity.tsih) return 'TSIH changed'
   if (request.initiatorTaskTag !== identity.initiatorTaskTag) return 'InitiatorTaskTag changed'
   if (request.currentStage !== stage) return 'not the stage that was agreed'
   return rounds >= loginRounds ? 'too many rounds' : undefined
@@ -185,7 +192,7 @@ export function advanceLogin(state: LoginState, received: ReceivedLogin): LoginS
   const flagFault = faultOfFlags(request)
   if (flagFault !== undefined) return refuse(request, LoginStatus.INITIATOR_ERROR, flagFault)
   if (state.kind === 'new') {
-    const refused = refuseNew(state.policy, request)
+    const refused = refuseNew(request)
     return refused ?? listen(begin(state.policy, request), noText, received)
   }
   const fault = faultOfIdentity(state, request)
@@ -194,10 +201,10 @@ export function advanceLogin(state: LoginState, received: ReceivedLogin): LoginS
 }
 
 function begin(policy: LoginPolicy, request: LoginRequest): Begun {
-  const { currentStage, isid, cid, initiatorTaskTag } = request
+  const { currentStage, isid, cid, initiatorTaskTag, tsih } = request
   return {
     policy,
-    identity: { isid: Buffer.from(isid), cid, initiatorTaskTag },
+    identity: { isid: Buffer.from(isid), cid, initiatorTaskTag, tsih },
     stage: currentStage === Stage.SECURITY ? Stage.SECURITY : Stage.OPERATIONAL,
     settled: new Map(),
     initiatorMaxRecv: undefined,
@@ -235,6 +242,7 @@ function answer(begun: Begun, request: LoginRequest, text: Buffer): LoginStep {
       stage: begun.stage === Stage.SECURITY ? 'security' : 'operational',
       settled: begun.settled,
       own: ownValues(begun.policy),
+      joins: begun.identity.tsih !== 0,
     },
     offers,
   )
@@ -342,7 +350,12 @@ function decide(begun: Begun, request: LoginRequest, data: Buffer): LoginStep {
   const last: LoginRequest = { ...request, isid: identity.isid }
   return {
     kind: 'decide',
-    facts: { parameters, expCmdSn: request.cmdSn, statSn: begun.statSn },
+    facts: {
+      parameters,
+      expCmdSn: request.cmdSn,
+      statSn: begun.statSn,
+      ...(identity.tsih === 0 ? {} : { join: { tsih: identity.tsih, cid: identity.cid } }),
+    },
     accept: (tsih) =>
       reply(last, {
         stage,

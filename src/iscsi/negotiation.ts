@@ -68,6 +68,7 @@ export function sessionParameters(
     initialR2T: booleanOf(settled, keys.InitialR2T),
     immediateData: booleanOf(settled, keys.ImmediateData),
     maxOutstandingR2T: numberOf(settled, keys.MaxOutstandingR2T),
+    maxConnections: numberOf(settled, keys.MaxConnections),
     defaultTime2Wait: numberOf(settled, keys.DefaultTime2Wait),
     defaultTime2Retain: numberOf(settled, keys.DefaultTime2Retain),
     errorRecoveryLevel: numberOf(settled, keys.ErrorRecoveryLevel),

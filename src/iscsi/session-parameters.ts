@@ -20,6 +20,8 @@ export interface SessionParameters {
   readonly initialR2T: boolean
   readonly immediateData: boolean
   readonly maxOutstandingR2T: number
+  /** How many connections the session may have. RFC 7143 13.2. */
+  readonly maxConnections: number
   /** Seconds. */
   readonly defaultTime2Wait: number
   readonly defaultTime2Retain: number

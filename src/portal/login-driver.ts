@@ -107,7 +107,14 @@ export class LoginDriver implements WaitingLogin {
   }
 
   async #decide(step: Decide): Promise<void> {
-    const { parameters } = step.facts
+    const { parameters, join } = step.facts
+    if (join !== undefined) {
+      const status = this.#options.registry.has(join.tsih)
+        ? LoginStatus.TOO_MANY_CONNECTIONS
+        : LoginStatus.SESSION_DOES_NOT_EXIST
+      this.#refuse(step.refuse(status), status)
+      return
+    }
     if (!this.#options.hasRoom()) {
       this.#refuse(step.refuse(LoginStatus.OUT_OF_RESOURCES), LoginStatus.OUT_OF_RESOURCES)
       return

@@ -33,7 +33,7 @@ export class Portal {
 
   constructor(options: PortalOptions) {
     this.#options = options
-    this.#policy = { ...options.policy, knowsSession: (tsih) => this.#registry.has(tsih) }
+    this.#policy = options.policy
   }
 
   /** Sessions that have not ended, discovery sessions included. */

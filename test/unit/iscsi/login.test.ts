@@ -101,6 +101,7 @@ t.test('a login in one round', async (t) => {
     initialR2T: false,
     immediateData: true,
     maxOutstandingR2T: 1,
+    maxConnections: 1,
     defaultTime2Wait: 2,
     defaultTime2Retain: 20,
     errorRecoveryLevel: 0,
@@ -174,6 +175,15 @@ t.test('the initiator may stay in a stage', async (t) => {
   t.equal(textOf(step.accept(1)), 'InitialR2T=No\0', 'a declaration is made once')
 })
 
+t.test('a connection for a session that exists', async (t) => {
+  const keys = ['SessionType=Normal', 'DataDigest=CRC32C', 'MaxBurstLength=512']
+  const step = decided(play(plainLoginPolicy, [{ tsih: 9, cid: 4 }, ...names, ...keys]))
+  t.strictSame(step.facts.join, { tsih: 9, cid: 4 })
+  t.equal(step.facts.parameters.dataDigest, true, 'what has the scope of a connection counts')
+  t.match(textOf(step.accept(9)), /DataDigest=CRC32C\0MaxBurstLength=Irrelevant\0/)
+  t.match(fieldsOf(step.refuse(0x020a)), { statusClass: 2, statusDetail: 10 })
+})
+
 t.test('a discovery session', async (t) => {
   const step = decided(
     play(plainLoginPolicy, [
@@ -219,7 +229,7 @@ t.test('what is refused, with its status', async (t) => {
     ['line break in a name', 0x0200, [{}, 'InitiatorName=iqn\n', names[1]!]],
     ['name of 224 bytes', 0x0200, [{}, `InitiatorName=${'i'.repeat(224)}`, names[1]!]],
     ['session type', 0x0200, [{}, ...names, 'SessionType=Both']],
-    ['TSIH of no session', 0x020a, [{ tsih: 9 }, ...names]],
+    ['TSIH changes', 0x0200, [{ ...stay, tsih: 9 }, ...names], [{ tsih: 8 }]],
     ['CHAP only', 0x0201, [security, ...names, 'AuthMethod=CHAP']],
     ['AuthMethod in the wrong stage', 0x0200, [{}, ...names, 'AuthMethod=None']],
     ['operational key in the security stage', 0x0200, [security, ...names, 'InitialR2T=No']],
@@ -252,8 +262,6 @@ t.test('what is refused, with its status', async (t) => {
       initiatorTaskTag: exchanges.at(-1)?.[0].initiatorTaskTag ?? 0x10,
     })
   }
-  const known = { ...plainLoginPolicy, knowsSession: (tsih: number) => tsih === 9 }
-  t.match(play(known, [{ tsih: 9 }, ...names]), { status: 0x0206 })
   t.equal(describeLoginStatus(0x0203), 'not found (0203h)')
   t.equal(describeLoginStatus(0x0999), 'unknown status (0999h)')
 })
