@@ -8,6 +8,7 @@ import { largestCommandBytes, portal } from '../base/limits.ts'
 import { parseAhs } from '../iscsi/ahs.ts'
 import type { DataInLimits } from '../iscsi/data-in-sequence.ts'
 import type { Frame } from '../iscsi/framer.ts'
+import { decodeLun } from '../iscsi/lun-field.ts'
 import { RESERVED_TAG } from '../iscsi/pdu/opcode.ts'
 import { RejectReason } from '../iscsi/pdu/reject.ts'
 import { type ScsiCommand, scsiCommand } from '../iscsi/pdu/scsi-command.ts'
@@ -103,7 +104,7 @@ export class TaskSet {
     }
     const { immediate } = frame
     const { session } = this.#options
-    const transfer = this.#target.transfer(command.cdb)
+    const transfer = this.#target.transfer(command.cdb, decodeLun(command.lun))
     const fence = decodeFence(segments)
     const task = new CommandTask({ session, command, immediate, fence, transfer })
     if (command.write && !this.#writes.accept(task, frame)) {

@@ -2,17 +2,29 @@
  * A task bound to its unit, so that handlers need not know of either. Lives as long as the command.
  */
 import { assert } from '../base/assert.ts'
-import { blockBytes } from '../base/limits.ts'
 import type { Call, CommandFacts, Outcome } from './call.ts'
-import { commandTable, thickCommands } from './command-table.ts'
-import type { BlockExtent, LogicalUnit, Nexus, Task, UnitFacts } from './logical-unit.ts'
+import { commandTable } from './command-table.ts'
+import type {
+  AllocationRun,
+  BlockExtent,
+  LogicalUnit,
+  Nexus,
+  Task,
+  UnitFacts,
+  WriteOptions,
+} from './logical-unit.ts'
 import type { Sense } from './result.ts'
 import type { UnitAttentions } from './unit-attention.ts'
+import type { UnitConditions } from './unit-conditions.ts'
+import { isWriteProtected, stateSense } from './unit-readiness.ts'
+import type { UnitSettings } from './unit-settings.ts'
 
 /** What belongs to the target rather than to one unit. */
 export interface Surroundings {
   readonly directory: { luns(): readonly number[] }
   readonly attentions: UnitAttentions
+  /** Of a unit where initiators may set something. */
+  conditions(unit: LogicalUnit<never>): UnitConditions | undefined
 }
 
 export class BoundCall<T extends Task> implements Call {
@@ -46,15 +58,27 @@ export class BoundCall<T extends Task> implements Call {
     return this.#unit !== undefined
   }
   get facts(): UnitFacts {
-    const { facts } = this.#there()
-    assert(facts.blockBytes === blockBytes, 'every unit has the one block size')
-    return facts
+    return this.#there().facts
+  }
+  get settings(): UnitSettings {
+    const { settings } = this.#there()
+    assert(settings, 'a command that sets something runs only where it can be kept')
+    return settings
+  }
+  get conditions(): UnitConditions {
+    const conditions = this.#around.conditions(this.#there())
+    assert(conditions, 'a command that sets something runs only where it can be kept')
+    return conditions
+  }
+  get writeProtected(): boolean {
+    return isWriteProtected(this.#there())
   }
   get luns(): readonly number[] {
     return this.#around.directory.luns()
   }
   get commands(): readonly CommandFacts[] {
-    return this.facts.thin ? commandTable : thickCommands
+    const unit = this.#there()
+    return commandTable.filter((row) => row.isOf(unit))
   }
   takeAttention(): Sense | undefined {
     return this.#around.attentions.take(this.nexus, this.#task.lun)
@@ -62,18 +86,37 @@ export class BoundCall<T extends Task> implements Call {
   clearReportedLuns(): void {
     this.#around.attentions.clearReportedLuns(this.nexus)
   }
+  raise(attention: Sense, to = (nexus: Nexus) => nexus !== this.nexus): void {
+    this.#around.attentions.raise(attention, [this.#task.lun], to)
+  }
+  stateSense(): Sense | undefined {
+    const unit = this.#there()
+    return stateSense(unit, this.#around.conditions(unit))
+  }
   notReady(): Sense | undefined {
     return this.#there().notReady?.(this.#task)
   }
   read(lba: number, blocks: number): Promise<Outcome> {
     return this.#there().read(this.#task, lba, blocks)
   }
-  write(
-    lba: number,
-    data: readonly Buffer[],
-    options: { readonly forceUnitAccess: boolean },
-  ): Promise<Outcome> {
+  write(lba: number, data: readonly Buffer[], options: WriteOptions): Promise<Outcome> {
     return this.#there().write(this.#task, lba, data, options)
+  }
+  compareAndWrite(
+    lba: number,
+    data: { readonly compare: readonly Buffer[]; readonly write: readonly Buffer[] },
+    options: WriteOptions,
+  ): Promise<Outcome> {
+    return this.#there().compareAndWrite(this.#task, lba, data, options)
+  }
+  orWrite(lba: number, data: readonly Buffer[], options: WriteOptions): Promise<Outcome> {
+    return this.#there().orWrite(this.#task, lba, data, options)
+  }
+  writeAtomic(lba: number, data: readonly Buffer[], options: WriteOptions): Promise<Outcome> {
+    return this.#there().writeAtomic(this.#task, lba, data, options)
+  }
+  mapping(range: BlockExtent, runs: number): Promise<readonly AllocationRun[] | Outcome> {
+    return this.#there().mapping(this.#task, range, runs)
   }
   unmap(extents: readonly BlockExtent[]): Promise<Outcome> {
     return this.#there().unmap(this.#task, extents)

@@ -2,8 +2,17 @@
  * One command as its handler sees it: the CDB, the data, and the logical unit with the task already
  * bound in. A handler knows no transport, no other command and no LUN but its own.
  */
-import type { BlockExtent, Nexus, Silence, UnitFacts } from './logical-unit.ts'
+import type {
+  AllocationRun,
+  BlockExtent,
+  Nexus,
+  Silence,
+  UnitFacts,
+  WriteOptions,
+} from './logical-unit.ts'
 import type { ScsiResult, Sense } from './result.ts'
+import type { UnitConditions } from './unit-conditions.ts'
+import type { UnitSettings } from './unit-settings.ts'
 
 export type Outcome = ScsiResult | Silence
 
@@ -17,19 +26,33 @@ export interface Call {
   /** False for the few commands that answer for a LUN that is not there; then `facts` is not. */
   readonly hasUnit: boolean
   readonly facts: UnitFacts
+  /** Only for commands of units where initiators may set something. */
+  readonly settings: UnitSettings
+  readonly conditions: UnitConditions
+  /** By the unit's nature or by an initiator (SWP). */
+  readonly writeProtected: boolean
   readonly luns: readonly number[]
   /** The commands that this unit has. */
   readonly commands: readonly CommandFacts[]
   /** The pending unit attention of this nexus, which is thereby cleared. */
   takeAttention(): Sense | undefined
   clearReportedLuns(): void
+  /** Establishes a unit attention on this unit for the nexuses named, by default all others. */
+  raise(attention: Sense, to?: (nexus: Nexus) => boolean): void
+  /** The unit cannot serve the medium now, for reasons of its own. */
   notReady(): Sense | undefined
+  /** What initiators did to the unit (ejected, stopped, sanitized) that keeps it from its work. */
+  stateSense(): Sense | undefined
   read(lba: number, blocks: number): Promise<Outcome>
-  write(
+  write(lba: number, data: readonly Buffer[], options: WriteOptions): Promise<Outcome>
+  compareAndWrite(
     lba: number,
-    data: readonly Buffer[],
-    options: { readonly forceUnitAccess: boolean },
+    data: { readonly compare: readonly Buffer[]; readonly write: readonly Buffer[] },
+    options: WriteOptions,
   ): Promise<Outcome>
+  orWrite(lba: number, data: readonly Buffer[], options: WriteOptions): Promise<Outcome>
+  writeAtomic(lba: number, data: readonly Buffer[], options: WriteOptions): Promise<Outcome>
+  mapping(range: BlockExtent, runs: number): Promise<readonly AllocationRun[] | Outcome>
   unmap(extents: readonly BlockExtent[]): Promise<Outcome>
   flush(): Promise<Outcome>
 }

@@ -39,13 +39,17 @@ export function cdb<const F extends Fields>(name: string, spec: CdbSpec<F>): Cdb
   return { ...table, operationCode, serviceAction, usageData }
 }
 
-/** True when a bit is set that the layout does not use. */
-export function usesReservedBits(cdbLayout: CdbLayout, block: Buffer): boolean {
+/** The first bit that is set and that the layout does not use. */
+export function reservedBitInUse(
+  cdbLayout: CdbLayout,
+  block: Buffer,
+): { readonly byte: number; readonly bit: number } | undefined {
   const { usedBits } = cdbLayout
-  for (let i = 0; i < usedBits.length; i++) {
-    if ((block[i]! & ~usedBits[i]!) !== 0) return true
+  for (let byte = 0; byte < usedBits.length; byte++) {
+    const wrong = block[byte]! & ~usedBits[byte]!
+    if (wrong !== 0) return { byte, bit: 31 - Math.clz32(wrong) }
   }
-  return false
+  return undefined
 }
 
 /** Two halves of a 64-bit LBA. What is lost above 2^53 is beyond the end of every volume anyway. */

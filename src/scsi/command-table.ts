@@ -29,9 +29,6 @@ export const commandTable: readonly Command[] = [
   ...unmapCommands,
 ].sort((one, other) => one.operationCode - other.operationCode)
 
-/** Commands of a unit without thin provisioning. */
-export const thickCommands: readonly Command[] = commandTable.filter((row) => !row.thinOnly)
-
 type Slot = Command | ReadonlyMap<number, Command> | undefined
 
 /** One slot for each operation code: a command, or one for each service action. */

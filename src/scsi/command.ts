@@ -4,18 +4,25 @@
  */
 import type { Fields, Value } from '../wire/layout.ts'
 import type { Call, CommandFacts, Outcome } from './call.ts'
-import { type CdbLayout, usesReservedBits } from './cdb-layout.ts'
-import { checkCondition, type ScsiResult } from './result.ts'
+import { type CdbLayout, reservedBitInUse } from './cdb-layout.ts'
+import type { LogicalUnit } from './logical-unit.ts'
+import { checkCondition, type FieldPointer, type ScsiResult } from './result.ts'
 import type { Transfer } from './scsi-target.ts'
-import { INVALID_FIELD_IN_CDB } from './sense.ts'
+import { INVALID_FIELD_IN_CDB, INVALID_FIELD_IN_PARAMETER_LIST } from './sense.ts'
+
+/** What a command does with the medium: such a one needs it to be there, ready, or writable. */
+export type MediumUse = 'none' | 'read' | 'write'
 
 export interface Command extends CommandFacts {
   readonly cdb: CdbLayout
   /** Answered for a LUN that is not there too, and with a unit attention pending. SAM-5 5.14. */
   readonly anyLun: boolean
-  /** Only units with thin provisioning have it. */
-  readonly thinOnly: boolean
-  transfer(cdb: Buffer): Transfer
+  readonly medium: MediumUse
+  /** Answered whatever state the unit is in, also while it is being sanitized. SBC-3 4.11.2. */
+  readonly inAnyState: boolean
+  /** Whether this unit has the command. */
+  isOf(unit: LogicalUnit<never>): boolean
+  transfer(cdb: Buffer, blockBytes: number): Transfer
   /** Every check that needs no data; undefined: it may run. */
   check(call: Call): ScsiResult | undefined
   /** Checks the fields anew, for capacity may have changed since, and runs the command. */
@@ -24,9 +31,12 @@ export interface Command extends CommandFacts {
 
 interface CommandSpec<F extends Fields> {
   readonly anyLun?: boolean
-  readonly thinOnly?: boolean
+  readonly medium: MediumUse
+  readonly inAnyState?: boolean
+  /** Units that have the command; absent: all of them. */
+  when?(unit: LogicalUnit<never>): boolean
   /** Absent: no data in either direction. */
-  transfer?(fields: Value<CdbLayout<F>>): Transfer
+  transfer?(fields: Value<CdbLayout<F>>, blockBytes: number): Transfer
   check?(call: Call, fields: Value<CdbLayout<F>>): ScsiResult | undefined
   run(call: Call, fields: Value<CdbLayout<F>>): Promise<Outcome> | Outcome
 }
@@ -43,10 +53,13 @@ export function command<F extends Fields>(cdb: CdbLayout<F>, spec: CommandSpec<F
     usageData,
     cdb,
     anyLun: spec.anyLun ?? false,
-    thinOnly: spec.thinOnly ?? false,
-    transfer: (block) => spec.transfer?.(fieldsOf(block)) ?? noTransfer,
+    medium: spec.medium,
+    inAnyState: spec.inAnyState ?? false,
+    isOf: (unit) => spec.when?.(unit) ?? true,
+    transfer: (block, blockBytes) => spec.transfer?.(fieldsOf(block), blockBytes) ?? noTransfer,
     check(call) {
-      if (usesReservedBits(cdb, call.cdb)) return invalidFieldInCdb
+      const wrong = reservedBitInUse(cdb, call.cdb)
+      if (wrong !== undefined) return invalidCdbField(wrong.byte, wrong.bit)
       return spec.check?.(call, fieldsOf(call.cdb))
     },
     run(call) {
@@ -57,6 +70,23 @@ export function command<F extends Fields>(cdb: CdbLayout<F>, spec: CommandSpec<F
 }
 
 export const invalidFieldInCdb = checkCondition(INVALID_FIELD_IN_CDB)
+
+/** With a pointer to the field. */
+export function invalidCdbField(byte: number, bit?: number): ScsiResult {
+  return checkCondition({ ...INVALID_FIELD_IN_CDB, fieldPointer: pointer(true, byte, bit) })
+}
+
+export function invalidParameterField(byte: number, bit?: number): ScsiResult {
+  const fieldPointer = pointer(false, byte, bit)
+  return checkCondition({ ...INVALID_FIELD_IN_PARAMETER_LIST, fieldPointer })
+}
+
+function pointer(inCdb: boolean, byte: number, bit: number | undefined): FieldPointer {
+  return bit === undefined ? { inCdb, byte } : { inCdb, byte, bit }
+}
+
+/** Commands by which initiators set something exist where that can be kept. */
+export const whereSettable = (unit: LogicalUnit<never>): boolean => unit.settings !== undefined
 
 /** Data for the initiator, cut to what it has room for. SPC-4 4.2.5.6. */
 export function allocated(data: Buffer, allocationLength: number): ScsiResult {

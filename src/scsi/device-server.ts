@@ -1,18 +1,29 @@
 /**
  * A SCSI target device: routes commands to logical units by the command table, keeps the unit
- * attentions of each I_T nexus. SAM-5 4.6 and 5. It holds no blocks, knows no transport and no
- * generation; the unit decides about those in `arrive` and when it is asked for blocks.
+ * attentions of each I_T nexus and the conditions of each unit. SAM-5 4.6, 5 and 6.3. It holds no
+ * blocks, knows no transport and no generation; the unit decides about those in `arrive` and when
+ * it is asked for blocks.
  */
+import { blockBytes } from '../base/limits.ts'
 import { BoundCall, type Surroundings } from './bound-call.ts'
 import type { Call, Outcome } from './call.ts'
 import type { Command } from './command.ts'
 import { findCommand } from './command-table.ts'
 import type { LogicalUnit, Nexus, Silence, Task } from './logical-unit.ts'
 import { checkCondition, type ScsiResult, type Sense, Status } from './result.ts'
-import type { ScsiTarget, Transfer } from './scsi-target.ts'
-import { INVALID_COMMAND_OPERATION_CODE, LOGICAL_UNIT_NOT_SUPPORTED } from './sense.ts'
+import type { ResetScope, ScsiTarget, Transfer } from './scsi-target.ts'
+import {
+  BUS_DEVICE_RESET_FUNCTION_OCCURRED,
+  COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
+  INVALID_COMMAND_OPERATION_CODE,
+  LOGICAL_UNIT_NOT_SUPPORTED,
+  SCSI_BUS_RESET_OCCURRED,
+} from './sense.ts'
 import { encodeSense } from './sense-format.ts'
 import { UnitAttentions } from './unit-attention.ts'
+import { UnitConditions } from './unit-conditions.ts'
+import { barred } from './unit-readiness.ts'
+import { revertAfterNexusLoss, revertAfterReset } from './unit-reset.ts'
 
 export interface LunDirectory<T extends Task> {
   /** In ascending order. */
@@ -27,12 +38,16 @@ const nothing: readonly Buffer[] = []
 export class DeviceServer<T extends Task> implements ScsiTarget<T> {
   readonly #directory: LunDirectory<T>
   readonly #attentions = new UnitAttentions()
-
+  readonly #conditions = new WeakMap<LogicalUnit<never>, UnitConditions>()
   readonly #surroundings: Surroundings
 
   constructor(directory: LunDirectory<T>) {
     this.#directory = directory
-    this.#surroundings = { directory, attentions: this.#attentions }
+    this.#surroundings = {
+      directory,
+      attentions: this.#attentions,
+      conditions: (unit) => this.#conditionsOf(unit),
+    }
   }
 
   hasUnit(lun: number): boolean {
@@ -55,24 +70,38 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     // SAM-5 5.14: only INQUIRY, REPORT LUNS and REQUEST SENSE are processed with one pending.
     const attention = command?.anyLun ? undefined : this.#attentions.take(task.nexus, task.lun)
     if (attention) return checkCondition(attention)
-    return command ? command.check(this.#call(task, unit, nothing)) : invalidOperationCode
+    if (!command) return invalidOperationCode
+    return this.#barred(unit, command) ?? command.check(this.#call(task, unit, nothing))
   }
 
-  /** Runs what `arrive` let pass. */
+  /** Runs what `arrive` let pass, if it still may. */
   async execute(task: T, dataOut: readonly Buffer[]): Promise<Outcome> {
     const unit = this.#directory.unit(task.lun)
     const command = this.#command(task, unit)
     if (!unit && !command?.anyLun) return unitNotSupported
     if (!command) return invalidOperationCode
-    return command.run(this.#call(task, unit, dataOut))
+    const refused = unit && this.#barred(unit, command)
+    if (refused) return refused
+    const call = this.#call(task, unit, dataOut)
+    const conditions = unit && this.#conditionsOf(unit)
+    if (!conditions) return command.run(call)
+    conditions.commandBegins()
+    try {
+      return await command.run(call)
+    } finally {
+      conditions.commandEnds()
+    }
   }
 
-  transfer(cdb: Buffer): Transfer {
-    return findCommand(cdb)?.transfer(cdb) ?? { direction: 'none', bytes: 0 }
+  transfer(cdb: Buffer, lun: number): Transfer {
+    const bytesOfBlock = this.#directory.unit(lun)?.facts.blockBytes ?? blockBytes
+    return findCommand(cdb)?.transfer(cdb, bytesOfBlock) ?? { direction: 'none', bytes: 0 }
   }
 
-  encodeSense(_task: T, result: ScsiResult): Buffer | undefined {
-    return result.status === Status.CHECK_CONDITION ? encodeSense(result.sense) : undefined
+  encodeSense(task: T, result: ScsiResult): Buffer | undefined {
+    if (result.status !== Status.CHECK_CONDITION) return undefined
+    const settings = this.#directory.unit(task.lun)?.settings
+    return encodeSense(result.sense, settings?.state.descriptorSense)
   }
 
   nexusGained(nexus: Nexus): void {
@@ -80,18 +109,61 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
   }
 
   nexusLost(nexus: Nexus): void {
-    this.#attentions.lost(nexus)
+    const lostOn = this.#directory.luns().filter((lun) => {
+      const unit = this.#directory.unit(lun)
+      const conditions = unit && this.#conditionsOf(unit)
+      return conditions !== undefined && revertAfterNexusLoss(unit!, conditions, nexus)
+    })
+    this.#attentions.lost(nexus, lostOn)
   }
 
-  /** Establishes a unit attention for every nexus but one, on one unit or on all. */
-  raise(attention: Sense, options: { readonly lun?: number; readonly except?: Nexus } = {}): void {
-    const luns = options.lun === undefined ? this.#directory.luns() : [options.lun]
-    this.#attentions.raise(attention, luns, options.except)
+  reset(_nexus: Nexus, scope: ResetScope): void {
+    const ofUnit = scope.kind === 'unit'
+    const luns = ofUnit ? [scope.lun] : this.#directory.luns()
+    for (const lun of luns) {
+      const unit = this.#directory.unit(lun)
+      const conditions = unit && this.#conditionsOf(unit)
+      if (conditions !== undefined) revertAfterReset(unit!, conditions)
+    }
+    const attention = ofUnit ? BUS_DEVICE_RESET_FUNCTION_OCCURRED : SCSI_BUS_RESET_OCCURRED
+    this.#attentions.raise(attention, luns, () => true)
+  }
+
+  tasksCleared(nexuses: readonly Nexus[], lun: number): void {
+    const attention = COMMANDS_CLEARED_BY_ANOTHER_INITIATOR
+    this.#attentions.raise(attention, [lun], (nexus) => nexuses.includes(nexus))
+  }
+
+  /** Establishes a unit attention for all nexuses but one, or for some, on one unit or on all. */
+  raise(
+    attention: Sense,
+    options: {
+      readonly lun?: number
+      readonly except?: Nexus
+      readonly to?: (nexus: Nexus) => boolean
+    } = {},
+  ): void {
+    const { lun, except, to } = options
+    const luns = lun === undefined ? this.#directory.luns() : [lun]
+    this.#attentions.raise(attention, luns, (nexus) => nexus !== except && (to?.(nexus) ?? true))
   }
 
   #command(task: T, unit: LogicalUnit<T> | undefined): Command | undefined {
     const command = findCommand(task.cdb)
-    return command?.thinOnly && !unit?.facts.thin ? undefined : command
+    return unit && !command?.isOf(unit) ? undefined : command
+  }
+
+  #barred(unit: LogicalUnit<T>, command: Command): ScsiResult | undefined {
+    return command.inAnyState ? undefined : barred(unit, command.medium, this.#conditionsOf(unit))
+  }
+
+  #conditionsOf(unit: LogicalUnit<never>): UnitConditions | undefined {
+    if (unit.settings === undefined) return undefined
+    const known = this.#conditions.get(unit)
+    if (known !== undefined) return known
+    const made = new UnitConditions()
+    this.#conditions.set(unit, made)
+    return made
   }
 
   #call(task: T, unit: LogicalUnit<T> | undefined, dataOut: readonly Buffer[]): Call {

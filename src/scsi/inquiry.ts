@@ -41,6 +41,8 @@ function standardInquiry(hasUnit: boolean): Buffer {
 export const inquiryCommands: readonly Command[] = [
   command(inquiry, {
     anyLun: true,
+    inAnyState: true,
+    medium: 'none',
     transfer: dataIn,
     check(call, { enableVitalProductData, pageCode }) {
       if (!enableVitalProductData) return pageCode === 0 ? undefined : invalidFieldInCdb

@@ -36,6 +36,13 @@ export interface UnitFacts {
   /** Acknowledged writes may be volatile until a flush (WCE). */
   readonly writeCache: boolean
   readonly readOnly: boolean
+  /** RMB: the medium can be ejected, loaded, and kept in. SPC-4 6.6.2. */
+  readonly removable: boolean
+  /**
+   * Blocks that WRITE ATOMIC takes at most, a power of two; no atomic write crosses a multiple of
+   * it. 0: there are none.
+   */
+  readonly atomicBlocks: number
   /** 1 to 20 printable ASCII characters; VPD page 80h. */
   readonly serial: string
   /** 16 bytes, NAA IEEE Registered Extended (6h); VPD page 83h. */
@@ -67,15 +74,60 @@ export interface LogicalUnit<T extends Task = Task> {
     task: T,
     lba: number,
     data: readonly Buffer[],
-    options: { readonly forceUnitAccess: boolean },
+    options: WriteOptions,
   ): Promise<ScsiResult | Silence>
+  /**
+   * In one step as seen by all other writes of these blocks: where they hold `compare` they hold
+   * `data` afterwards; otherwise MISCOMPARE, whose INFORMATION is the offset in `compare` of the
+   * first byte that is not the same. Both are of the same size.
+   */
+  compareAndWrite(
+    task: T,
+    lba: number,
+    data: { readonly compare: readonly Buffer[]; readonly write: readonly Buffer[] },
+    options: WriteOptions,
+  ): Promise<ScsiResult | Silence>
+  /** The blocks become the bitwise OR of what they hold and the data; in one step, block by block. */
+  orWrite(
+    task: T,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
+  ): Promise<ScsiResult | Silence>
+  /** All or nothing, for readers and whatever happens; within the bounds that `atomicBlocks` sets. */
+  writeAtomic(
+    task: T,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
+  ): Promise<ScsiResult | Silence>
+  /**
+   * What is allocated of the range, from its beginning: at least one run, not more than `runs` of
+   * them, and they need not reach the end of the range.
+   */
+  mapping(
+    task: T,
+    range: BlockExtent,
+    runs: number,
+  ): Promise<readonly AllocationRun[] | ScsiResult | Silence>
   /** Afterwards the extents read as zeros; space is given back where whole pages are covered. */
   unmap(task: T, extents: readonly BlockExtent[]): Promise<ScsiResult | Silence>
   /** Everything acknowledged before this call is durable afterwards. */
   flush(task: T): Promise<ScsiResult | Silence>
 }
 
+export interface WriteOptions {
+  /** Durable before it is answered. */
+  readonly forceUnitAccess: boolean
+}
+
 export interface BlockExtent {
   readonly lba: number
+  readonly blocks: number
+}
+
+/** Blocks one after the other that are all allocated, or all not. */
+export interface AllocationRun {
+  readonly mapped: boolean
   readonly blocks: number
 }

@@ -53,12 +53,14 @@ function capacity16(facts: UnitFacts): Buffer {
 
 export const readCapacityCommands: readonly Command[] = [
   command(readCapacity10, {
+    medium: 'read',
     transfer: () => ({ direction: 'in', bytes: parameterData10.sizeBytes }),
     check: (_call, { lba, partialMediumIndicator }) =>
       lba !== 0 && !partialMediumIndicator ? invalidFieldInCdb : undefined,
     run: (call) => allocated(capacity10(call.facts), parameterData10.sizeBytes),
   }),
   command(readCapacity16, {
+    medium: 'read',
     transfer: ({ allocationLength }) => ({ direction: 'in', bytes: allocationLength }),
     check: (_call, fields) =>
       lba64(fields) !== 0 && !fields.partialMediumIndicator ? invalidFieldInCdb : undefined,

@@ -56,6 +56,7 @@ const access16 = (fields: Long): Access => ({
 
 function reading<V>(accessOf: (fields: V) => Access) {
   return {
+    medium: 'read' as const,
     transfer: (fields: V): Transfer => ({
       direction: 'in',
       bytes: accessOf(fields).blocks * blockBytes,
@@ -67,6 +68,7 @@ function reading<V>(accessOf: (fields: V) => Access) {
 
 function writing<V>(accessOf: (fields: V) => Access) {
   return {
+    medium: 'write' as const,
     transfer: (fields: V): Transfer => ({
       direction: 'out',
       bytes: accessOf(fields).blocks * blockBytes,

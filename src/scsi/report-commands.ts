@@ -82,6 +82,8 @@ function report(call: Call, question: Question): Buffer {
 
 export const reportCommandsCommands: readonly Command[] = [
   command(reportSupportedOperationCodes, {
+    inAnyState: true,
+    medium: 'none',
     transfer: dataIn,
     check,
     run: (call, fields) => allocated(report(call, fields), fields.allocationLength),

@@ -22,6 +22,8 @@ function lunList(luns: readonly number[]): Buffer {
 export const reportLunsCommands: readonly Command[] = [
   command(reportLuns, {
     anyLun: true,
+    inAnyState: true,
+    medium: 'none',
     transfer: dataIn,
     // SPC-3 refused room for less than one unit; SPC-4 cuts the list like any other data.
     check: (_call, { selectReport }) =>

@@ -1,7 +1,8 @@
 /**
- * Who has registered, who holds the unit: a value, without rules (reservation-rules.ts). SPC-4 5.12,
- * SPC-2 5.6. An I_T nexus is named by its initiator port alone, because all portals of a target are
- * one portal group, and so one target port.
+ * Who has registered, who holds the unit, and what that means for others still to be told: a value,
+ * without rules (reservation-access.ts, reservation-changes.ts). SPC-4 5.12, SPC-2 5.6. An I_T nexus
+ * is named by its initiator port alone, because all portals of a target are one portal group, and so
+ * one target port.
  */
 
 export interface Registration {
@@ -21,6 +22,23 @@ export interface ReservationTable {
   readonly reserved: string | undefined
   /** APTPL: the registrations survive a loss of power. */
   readonly persistThroughPowerLoss: boolean
+  /** The newest, oldest first: a front end may see only the last of several tables. */
+  readonly notices: readonly ReservationNotice[]
+}
+
+export type ReservationEvent =
+  | 'reservations-preempted'
+  | 'reservations-released'
+  | 'registrations-preempted'
+
+/** What a change has to tell others: a unit attention, and perhaps the end of their commands. */
+export interface ReservationNotice {
+  /** Counts the notices of this unit from 1. */
+  readonly number: number
+  readonly event: ReservationEvent
+  readonly initiatorPorts: readonly string[]
+  /** PREEMPT AND ABORT: what they have under way ends. SPC-4 5.12.11.2.6. */
+  readonly abort: boolean
 }
 
 export const noReservations: ReservationTable = {
@@ -29,4 +47,13 @@ export const noReservations: ReservationTable = {
   persistent: undefined,
   reserved: undefined,
   persistThroughPowerLoss: false,
+  notices: [],
+}
+
+export function isRegistered(table: ReservationTable, initiatorPort: string): boolean {
+  return table.registrations.some((each) => each.initiatorPort === initiatorPort)
+}
+
+export function keyOf(table: ReservationTable, initiatorPort: string): string | undefined {
+  return table.registrations.find((each) => each.initiatorPort === initiatorPort)?.key
 }

@@ -18,8 +18,20 @@ export interface Sense {
   readonly ascq: number
   /** INFORMATION field: an LBA or the like. */
   readonly information?: number
+  /** The first wrong field, with ILLEGAL REQUEST. SPC-4 4.5.2.4.2. */
+  readonly fieldPointer?: FieldPointer
+  /** Of a long operation, with NO SENSE or NOT READY: 0 to 65535. SPC-4 4.5.2.4.4. */
+  readonly progress?: number
   /** Further descriptors, already laid out; their presence forces descriptor format. */
   readonly descriptors?: Buffer
+}
+
+export interface FieldPointer {
+  /** In the CDB rather than in the parameter list. */
+  readonly inCdb: boolean
+  readonly byte: number
+  /** The highest bit of a field inside one byte. */
+  readonly bit?: number
 }
 
 export type ScsiResult =

@@ -22,10 +22,21 @@ export interface ScsiTarget<T extends Task = Task> {
    */
   nexusGained(nexus: Nexus): void
   nexusLost(nexus: Nexus): void
+  /**
+   * After the tasks of a unit or of the whole target were ended by a reset that `nexus` asked for:
+   * what initiators had set is reverted, and each is told (the one that asked as well). SAM-5 6.3.
+   */
+  reset(nexus: Nexus, scope: ResetScope): void
+  /** Tasks of these nexuses were ended by CLEAR TASK SET of another one. SAM-5 7.3. */
+  tasksCleared(nexuses: readonly Nexus[], lun: number): void
   hasUnit(lun: number): boolean
-  /** What the CDB itself asks for, so that residuals are right. */
-  transfer(cdb: Buffer): Transfer
+  /** What the CDB itself asks of this LUN, whose blocks may be larger, so that residuals are right. */
+  transfer(cdb: Buffer, lun: number): Transfer
 }
+
+export type ResetScope =
+  | { readonly kind: 'unit'; readonly lun: number }
+  | { readonly kind: 'target' }
 
 export type Direction = 'none' | 'in' | 'out'
 

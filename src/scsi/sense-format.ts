@@ -6,11 +6,14 @@ import { assert } from '../base/assert.ts'
 import type { Sense } from './result.ts'
 
 const fixedBytes = 18
+const nothing = Buffer.alloc(0)
 const informationDescriptorBytes = 12
+const keySpecificDescriptorBytes = 8
 
-/** D_SENSE is 0 and cannot be changed, so fixed it is, unless there are descriptors to carry. */
-export function encodeSense(sense: Sense): Buffer {
-  return sense.descriptors === undefined ? encodeFixed(sense) : encodeDescriptors(sense)
+/** `descriptorFormat`: D_SENSE. What has descriptors to carry has that format in any case. */
+export function encodeSense(sense: Sense, descriptorFormat = false): Buffer {
+  const fixed = sense.descriptors === undefined && !descriptorFormat
+  return fixed ? encodeFixed(sense) : encodeDescriptors(sense)
 }
 
 /** SPC-4 4.5.3. INFORMATION has 32 bits here: a larger value is left out, with VALID zero. */
@@ -24,12 +27,14 @@ export function encodeFixed(sense: Sense): Buffer {
   buffer[7] = fixedBytes - 8
   buffer[12] = sense.asc
   buffer[13] = sense.ascq
+  keySpecific(sense)?.copy(buffer, 15)
   return buffer
 }
 
-/** SPC-4 4.5.2: an eight-byte header and descriptors, the information descriptor first. */
+/** SPC-4 4.5.2: an eight-byte header and descriptors, what was computed here first. */
 export function encodeDescriptors(sense: Sense): Buffer {
-  const descriptors = Buffer.concat([information(sense), sense.descriptors ?? Buffer.alloc(0)])
+  const own = [information(sense), specificDescriptor(sense)]
+  const descriptors = Buffer.concat([...own, sense.descriptors ?? nothing])
   assert(descriptors.length <= 244, 'sense descriptors fit the additional sense length')
   const header = Buffer.from([0x72, sense.key, sense.asc, sense.ascq, 0, 0, 0, descriptors.length])
   return Buffer.concat([header, descriptors])
@@ -37,11 +42,31 @@ export function encodeDescriptors(sense: Sense): Buffer {
 
 /** SPC-4 4.5.2.2. */
 function information(sense: Sense): Buffer {
-  if (sense.information === undefined) return Buffer.alloc(0)
+  if (sense.information === undefined) return nothing
   const descriptor = Buffer.alloc(informationDescriptorBytes)
   descriptor.set([0x00, informationDescriptorBytes - 2, 0x80])
   descriptor.writeBigUInt64BE(BigInt(sense.information), 4)
   return descriptor
+}
+
+/** SPC-4 4.5.2.4. */
+function specificDescriptor(sense: Sense): Buffer {
+  const specific = keySpecific(sense)
+  if (specific === undefined) return nothing
+  const descriptor = Buffer.alloc(keySpecificDescriptorBytes)
+  descriptor.set([0x02, keySpecificDescriptorBytes - 2])
+  specific.copy(descriptor, 4)
+  return descriptor
+}
+
+/** The three bytes that both formats have: SKSV, C/D, BPV and bit with a field, or a progress. */
+function keySpecific({ fieldPointer, progress }: Sense): Buffer | undefined {
+  if (fieldPointer === undefined && progress === undefined) return undefined
+  const bytes = Buffer.from([0x80, 0, 0])
+  bytes.writeUInt16BE(fieldPointer?.byte ?? progress ?? 0, 1)
+  if (fieldPointer?.inCdb) bytes[0]! |= 0x40
+  if (fieldPointer?.bit !== undefined) bytes[0]! |= 0x08 | fieldPointer.bit
+  return bytes
 }
 
 /** Key and codes of current sense data in either format; undefined where it is none. */

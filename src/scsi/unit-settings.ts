@@ -31,3 +31,21 @@ export interface UnitSettings {
     how: { readonly takesAway: boolean },
   ): Promise<'done' | 'changed' | 'unavailable'>
 }
+
+/**
+ * Changes the newest state, however often others are faster. `edit` gives undefined where nothing is
+ * to be changed. Never rejects.
+ */
+export async function bringAbout(
+  settings: UnitSettings,
+  edit: (state: SharedState) => SharedState | undefined,
+  how: { readonly takesAway: boolean },
+): Promise<'done' | 'unavailable'> {
+  for (;;) {
+    const former = settings.state
+    const next = edit(former)
+    if (next === undefined) return 'done'
+    const outcome = await settings.change(former, next, how)
+    if (outcome !== 'changed') return outcome
+  }
+}

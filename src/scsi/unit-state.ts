@@ -20,7 +20,7 @@ function ready(call: Call): ScsiResult {
 /** What REQUEST SENSE finds: an attention first, then what keeps the unit from being ready. */
 function pendingSense(call: Call): Sense {
   if (!call.hasUnit) return LOGICAL_UNIT_NOT_SUPPORTED
-  return call.takeAttention() ?? call.notReady() ?? NO_SENSE
+  return call.takeAttention() ?? call.stateSense() ?? call.notReady() ?? NO_SENSE
 }
 
 interface StartStop {
@@ -38,9 +38,11 @@ function checkStart(_call: Call, fields: StartStop): ScsiResult | undefined {
 }
 
 export const unitStateCommands: readonly Command[] = [
-  command(testUnitReady, { run: ready }),
+  command(testUnitReady, { medium: 'read', run: ready }),
   command(requestSense, {
     anyLun: true,
+    inAnyState: true,
+    medium: 'none',
     transfer: dataIn,
     run(call, { descriptorFormat, allocationLength }) {
       const sense = pendingSense(call)
@@ -48,13 +50,15 @@ export const unitStateCommands: readonly Command[] = [
       return allocated(data, allocationLength)
     },
   }),
-  command(startStopUnit, { check: checkStart, run: ready }),
+  command(startStopUnit, { medium: 'none', check: checkStart, run: ready }),
   // IMMED only allows an earlier answer; the whole unit is flushed whatever the range.
   command(synchronizeCache10, {
+    medium: 'read',
     check: (call, { lba, blocks }) => checkRange(call, lba, blocks),
     run: (call) => call.flush(),
   }),
   command(synchronizeCache16, {
+    medium: 'read',
     check: (call, fields) => checkRange(call, lba64(fields), fields.blocks),
     run: (call) => call.flush(),
   }),

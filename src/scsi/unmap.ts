@@ -95,7 +95,8 @@ function run(
 
 export const unmapCommands: readonly Command[] = [
   command(unmap, {
-    thinOnly: true,
+    medium: 'write',
+    when: (unit) => unit.facts.thin,
     transfer: (fields) => ({ direction: 'out', bytes: fields.parameterListLength }),
     check: (call, fields) => (fields.anchor ? invalidFieldInCdb : checkWritable(call)),
     run,

@@ -9,15 +9,19 @@ import { naaDesignator, unitSerial } from './identity.ts'
 /** `identity`: a UUID that stays with the data, the source of the designators. */
 export function unitFacts(
   identity: string,
-  { blocks, blockBytes, thin }: Pick<UnitFacts, 'blocks' | 'blockBytes' | 'thin'>,
+  given: Pick<UnitFacts, 'blocks' | 'blockBytes' | 'thin'> &
+    Partial<Pick<UnitFacts, 'readOnly' | 'removable' | 'atomicBlocks'>>,
 ): UnitFacts {
+  const { blocks, blockBytes, thin, readOnly = false, removable = false, atomicBlocks = 0 } = given
   return {
     blocks,
     blockBytes,
     physicalBlockBytes,
     thin,
     writeCache: true,
-    readOnly: false,
+    readOnly,
+    removable,
+    atomicBlocks,
     serial: unitSerial(identity),
     naa: naaDesignator(identity),
   }

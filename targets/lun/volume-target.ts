@@ -53,8 +53,10 @@ export class VolumeTarget {
       arrive: (task) => device.arrive(task),
       execute: (task, dataOut) => device.execute(task, dataOut),
       encodeSense: (task, result) => device.encodeSense(task, result),
+      reset: (nexus, scope) => device.reset(nexus, scope),
+      tasksCleared: (nexuses, lun) => device.tasksCleared(nexuses, lun),
       hasUnit: (lun) => device.hasUnit(lun),
-      transfer: (cdb) => device.transfer(cdb),
+      transfer: (cdb, lun) => device.transfer(cdb, lun),
       nexusGained(nexus) {
         sessions.add(nexus)
         device.nexusGained(nexus)

@@ -3,14 +3,17 @@
  * stands above it. `failNext` makes one call answer something else, `arriveWith` every arrival.
  */
 import type {
+  AllocationRun,
   BlockExtent,
   LogicalUnit,
   Nexus,
   Silence,
   Task,
   UnitFacts,
+  WriteOptions,
 } from '../../src/scsi/logical-unit.ts'
-import { good, type ScsiResult, type Sense } from '../../src/scsi/result.ts'
+import { checkCondition, good, type ScsiResult, type Sense } from '../../src/scsi/result.ts'
+import { MISCOMPARE_DURING_VERIFY } from '../../src/scsi/sense.ts'
 
 type Outcome = ScsiResult | Silence
 
@@ -33,6 +36,8 @@ export class MemoryUnit implements LogicalUnit {
       thin: true,
       writeCache: true,
       readOnly: false,
+      removable: false,
+      atomicBlocks: 128,
       serial: 'MEM0001',
       naa: memoryNaa,
       ...facts,
@@ -56,14 +61,62 @@ export class MemoryUnit implements LogicalUnit {
     _task: Task,
     lba: number,
     data: readonly Buffer[],
-    options: { readonly forceUnitAccess: boolean },
+    options: WriteOptions,
+  ): Promise<Outcome> {
+    return this.#change('write', lba, data, options) ?? good()
+  }
+
+  async compareAndWrite(
+    _task: Task,
+    lba: number,
+    data: { readonly compare: readonly Buffer[]; readonly write: readonly Buffer[] },
+    options: WriteOptions,
+  ): Promise<Outcome> {
+    const compare = Buffer.concat(data.compare)
+    const stored = this.#range(lba, compare.length / this.facts.blockBytes)
+    const information = compare.findIndex((byte, i) => byte !== stored[i])
+    if (information >= 0) return checkCondition({ ...MISCOMPARE_DURING_VERIFY, information })
+    return this.#change('compareAndWrite', lba, data.write, options) ?? good()
+  }
+
+  async orWrite(
+    _task: Task,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
   ): Promise<Outcome> {
     const whole = Buffer.concat(data)
-    const blocks = whole.length / this.facts.blockBytes
-    const failed = this.#done(`write ${lba}+${blocks}${options.forceUnitAccess ? ' fua' : ''}`)
+    const stored = this.#range(lba, whole.length / this.facts.blockBytes)
+    const merged = Buffer.from(whole.map((byte, i) => byte | stored[i]!))
+    return this.#change('orWrite', lba, [merged], options) ?? good()
+  }
+
+  async writeAtomic(
+    _task: Task,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
+  ): Promise<Outcome> {
+    return this.#change('writeAtomic', lba, data, options) ?? good()
+  }
+
+  /** A block that holds only zeros counts as not allocated. */
+  async mapping(
+    _task: Task,
+    { lba, blocks }: BlockExtent,
+    most: number,
+  ): Promise<readonly AllocationRun[] | Outcome> {
+    const failed = this.#done(`mapping ${lba}+${blocks}`)
     if (failed) return failed
-    whole.copy(this.#range(lba, blocks))
-    return good()
+    const runs: { mapped: boolean; blocks: number }[] = []
+    for (let at = lba; at < lba + blocks; at++) {
+      const mapped = this.#range(at, 1).some((byte) => byte !== 0)
+      const last = runs.at(-1)
+      if (last?.mapped === mapped) last.blocks++
+      else if (runs.length === most) break
+      else runs.push({ mapped, blocks: 1 })
+    }
+    return runs
   }
 
   async unmap(_task: Task, extents: readonly BlockExtent[]): Promise<Outcome> {
@@ -76,6 +129,20 @@ export class MemoryUnit implements LogicalUnit {
 
   async flush(): Promise<Outcome> {
     return this.#done('flush') ?? good()
+  }
+
+  #change(
+    name: string,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
+  ): Outcome | undefined {
+    const whole = Buffer.concat(data)
+    const blocks = whole.length / this.facts.blockBytes
+    const failed = this.#done(`${name} ${lba}+${blocks}${options.forceUnitAccess ? ' fua' : ''}`)
+    if (failed) return failed
+    whole.copy(this.#range(lba, blocks))
+    return undefined
   }
 
   /** The bytes of a range that must lie within the unit, whole blocks only. */

@@ -42,11 +42,11 @@ t.test('READ and WRITE of every size move the right blocks', async (t) => {
     const rig = new ScsiRig()
     const data = [fill(0xa1).subarray(0, 200), fill(0xa1).subarray(200), fill(0xb2)]
     const write = access(operationCode, { lba: 77n, blocks: 2 })
-    t.strictSame(rig.server.transfer(write), { direction: 'out', bytes: 1024 })
+    t.strictSame(rig.server.transfer(write, 0), { direction: 'out', bytes: 1024 })
     t.equal(await rig.outcome(write, { data }), 'GOOD')
     t.strictSame(rig.unit.calls, ['write 77+2'])
     const read = access(reads[index]!, { lba: 76n, blocks: 4 })
-    t.strictSame(rig.server.transfer(read), { direction: 'in', bytes: 2048 })
+    t.strictSame(rig.server.transfer(read, 0), { direction: 'in', bytes: 2048 })
     const want = Buffer.concat([fill(0), fill(0xa1), fill(0xb2), fill(0)])
     t.ok((await rig.dataOf(read)).equals(want))
   }
@@ -57,7 +57,7 @@ t.test(
   async (t) => {
     const rig = new ScsiRig()
     t.equal((await rig.dataOf(access(0x08, { lba: 5n, blocks: 0 }))).length, 256 * block)
-    t.strictSame(rig.server.transfer(access(0x0a, { blocks: 0 })).bytes, 256 * block)
+    t.strictSame(rig.server.transfer(access(0x0a, { blocks: 0 }), 0).bytes, 256 * block)
     t.strictSame(rig.unit.calls.splice(0), ['read 5+256'])
     for (const operationCode of [...reads.slice(1), ...writes.slice(1)]) {
       for (const lba of [0n, 2048n]) {
@@ -170,10 +170,10 @@ t.test('VERIFY reads, compares, and names the first byte that differs', async (t
   rig.unit.content.fill(0x5a, 0, 5000 * block)
   t.equal(await rig.outcome(access(0x2f, { blocks: 5000 })), 'GOOD')
   t.strictSame(rig.unit.calls.splice(0), ['read 0+2048', 'read 2048+2048', 'read 4096+904'])
-  t.strictSame(rig.server.transfer(access(0x2f, { blocks: 3 })), { direction: 'none', bytes: 0 })
+  t.strictSame(rig.server.transfer(access(0x2f, { blocks: 3 }), 0), { direction: 'none', bytes: 0 })
   for (const operationCode of [0x2f, 0x8f]) {
     const compare = access(operationCode, { blocks: 3000, flags: 0x02 })
-    t.strictSame(rig.server.transfer(compare), { direction: 'out', bytes: 3000 * block })
+    t.strictSame(rig.server.transfer(compare, 0), { direction: 'out', bytes: 3000 * block })
     const data = fill(0x5a, 3000)
     const parts = [data.subarray(0, 700), data.subarray(700, 1_200_000), data.subarray(1_200_000)]
     t.equal(await rig.outcome(compare, { data: parts }), 'GOOD')
@@ -201,7 +201,7 @@ t.test('WRITE SAME: a pattern is written out, zeros are the matter of the unit',
   for (const operationCode of [0x41, 0x93]) {
     const rig = new ScsiRig(new MemoryUnit({ blocks: 8192 }))
     const cdb = access(operationCode, { lba: 3n, blocks: 4100 })
-    t.strictSame(rig.server.transfer(cdb), { direction: 'out', bytes: block })
+    t.strictSame(rig.server.transfer(cdb, 0), { direction: 'out', bytes: block })
     t.equal(await rig.outcome(cdb, { data: [pattern.subarray(0, 9), pattern.subarray(9)] }), 'GOOD')
     t.strictSame(rig.unit.calls.splice(0), ['write 3+2048', 'write 2051+2048', 'write 4099+4'])
     const want = Buffer.concat([fill(0, 3), ...Array<Buffer>(4100).fill(pattern), fill(0)])
@@ -229,7 +229,7 @@ t.test('WRITE SAME: a pattern is written out, zeros are the matter of the unit',
 t.test('WRITE SAME: no data at all, limits, thick units, failure and abort', async (t) => {
   const rig = new ScsiRig()
   const noData = access(0x93, { blocks: 7, flags: 0x01 })
-  t.strictSame(rig.server.transfer(noData), { direction: 'none', bytes: 0 })
+  t.strictSame(rig.server.transfer(noData, 0), { direction: 'none', bytes: 0 })
   t.equal(await rig.outcome(noData), 'GOOD')
   t.strictSame(rig.unit.calls.splice(0), ['unmap 0+7'])
   rig.unit.facts = { ...rig.unit.facts, blocks: 70_000 }
@@ -269,7 +269,7 @@ function unmap(listBytes: number): Buffer {
 t.test('UNMAP: lists that are right', async (t) => {
   const rig = new ScsiRig()
   const list = unmapList([8, 16], [100, 0], [2047, 1])
-  t.strictSame(rig.server.transfer(unmap(56)), { direction: 'out', bytes: 56 })
+  t.strictSame(rig.server.transfer(unmap(56), 0), { direction: 'out', bytes: 56 })
   t.equal(await rig.outcome(unmap(56), { data: [list.subarray(0, 3), list.subarray(3)] }), 'GOOD')
   t.strictSame(rig.unit.calls.splice(0), ['unmap 8+16 2047+1'])
   t.equal(await rig.outcome(unmap(0)), 'GOOD', 'no list')

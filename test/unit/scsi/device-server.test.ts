@@ -58,7 +58,7 @@ t.test('allocation lengths cut data and are no error, 0 and 1 included', async (
     const cdb = hex(inquiry)
     cdb.writeUInt16BE(length, 3)
     t.ok((await rig.dataOf(cdb)).equals(whole.subarray(0, length)))
-    t.strictSame(rig.server.transfer(cdb), { direction: 'in', bytes: length })
+    t.strictSame(rig.server.transfer(cdb, 0), { direction: 'in', bytes: length })
   }
   t.equal((await rig.dataOf('12 00 00 ffff 00')).length, 96)
   t.equal((await rig.dataOf('1a 00 3f 00 04 00')).toString('hex'), '37001008')

@@ -1,0 +1,59 @@
+/**
+ * Whether a unit can take a command now, as far as the state of the unit goes: what keeps it from
+ * being ready, and what protects it from being written. SBC-3 4.7 (removable medium), 4.12 (write
+ * protection), 4.11.2 (sanitize). Reservations are another matter (reservation-*.ts).
+ */
+import type { MediumUse } from './command.ts'
+import type { LogicalUnit } from './logical-unit.ts'
+import { checkCondition, type ScsiResult, type Sense } from './result.ts'
+import {
+  INITIALIZING_COMMAND_REQUIRED,
+  MEDIUM_NOT_PRESENT,
+  SANITIZE_COMMAND_FAILED,
+  SANITIZE_IN_PROGRESS,
+  WRITE_PROTECTED,
+} from './sense.ts'
+import type { UnitConditions } from './unit-conditions.ts'
+
+const mediumNotPresent = checkCondition(MEDIUM_NOT_PRESENT)
+const initializingCommandRequired = checkCondition(INITIALIZING_COMMAND_REQUIRED)
+const writeProtected = checkCondition(WRITE_PROTECTED)
+
+/** Undefined: it can. `conditions`: absent where nobody can set anything. */
+export function barred(
+  unit: LogicalUnit<never>,
+  medium: MediumUse,
+  conditions: UnitConditions | undefined,
+): ScsiResult | undefined {
+  if (conditions !== undefined && conditions.sanitize.kind !== 'none') {
+    const state = sanitizeSense(conditions)
+    return state && checkCondition(state)
+  }
+  if (medium === 'none') return undefined
+  if (unit.settings !== undefined && !unit.settings.state.mediumLoaded) return mediumNotPresent
+  if (conditions?.stopped) return initializingCommandRequired
+  return medium === 'write' && isWriteProtected(unit) ? writeProtected : undefined
+}
+
+/** By the unit's nature or by SWP of the Control mode page. */
+export function isWriteProtected(unit: LogicalUnit<never>): boolean {
+  return unit.facts.readOnly || (unit.settings?.state.softwareWriteProtect ?? false)
+}
+
+/** What REQUEST SENSE tells when no attention is pending. SPC-4 6.39. */
+export function stateSense(
+  unit: LogicalUnit<never>,
+  conditions: UnitConditions | undefined,
+): Sense | undefined {
+  const sanitizing = conditions && sanitizeSense(conditions)
+  if (sanitizing) return sanitizing
+  if (unit.settings !== undefined && !unit.settings.state.mediumLoaded) return MEDIUM_NOT_PRESENT
+  return conditions?.stopped ? INITIALIZING_COMMAND_REQUIRED : undefined
+}
+
+function sanitizeSense({ sanitize }: UnitConditions): Sense | undefined {
+  if (sanitize.kind === 'running') {
+    return { ...SANITIZE_IN_PROGRESS, progress: Math.floor(sanitize.progress() * 0xffff) }
+  }
+  return sanitize.kind === 'failed' ? SANITIZE_COMMAND_FAILED : undefined
+}
