@@ -14,10 +14,13 @@ export interface LoopPaceOptions {
    * must be long enough not to be a mere preemption of this thread.
    */
   readonly diskCount?: () => number
+  /** Milliseconds that only grow; this process's own clock unless a test has another. */
+  readonly nowMs?: () => number
 }
 
 export class LoopPace {
   readonly #options: LoopPaceOptions
+  readonly #nowMs: () => number
   #count: number
   #inPool = false
   #poolUntilMs = 0
@@ -26,12 +29,13 @@ export class LoopPace {
 
   constructor(options: LoopPaceOptions) {
     this.#options = options
+    this.#nowMs = options.nowMs ?? (() => performance.now())
     this.#count = options.diskCount?.() ?? 0
   }
 
   /** The time to give to `judge`, or undefined: use the pool. */
   begin(): number | undefined {
-    const nowMs = performance.now()
+    const nowMs = this.#nowMs()
     if (!this.#inPool) return nowMs
     if (nowMs < this.#poolUntilMs) return undefined
     this.#inPool = false
@@ -41,7 +45,7 @@ export class LoopPace {
 
   /** Called after an operation on the loop. */
   judge(begunMs: number): void {
-    const nowMs = performance.now()
+    const nowMs = this.#nowMs()
     if (nowMs - begunMs <= this.#options.slowMs || !this.#waited()) {
       if (++this.#quick < fileIo.quickToForget) return
       this.#quick = 0

@@ -1,50 +1,66 @@
 /** When small file operations leave the event loop, and when they come back. */
-import { performance } from 'node:perf_hooks'
 import t from 'tap'
-import { LoopPace } from '../../../src/adapters/loop-pace.ts'
+import { LoopPace, type LoopPaceOptions } from '../../../src/adapters/loop-pace.ts'
 import { fileIo } from '../../../src/base/limits.ts'
 
-/** An operation that took `tookMs` up to now. */
-function took(pace: LoopPace, tookMs: number): void {
-  pace.judge(performance.now() - tookMs)
-}
+class PaceAtHand {
+  readonly pace: LoopPace
+  #nowMs = 1_000
 
-async function untilOnLoop(pace: LoopPace): Promise<number> {
-  const fromMs = performance.now()
-  while (pace.begin() === undefined) await new Promise((resolve) => setImmediate(resolve))
-  return performance.now() - fromMs
+  constructor(options: Omit<LoopPaceOptions, 'nowMs'>) {
+    this.pace = new LoopPace({ ...options, nowMs: () => this.#nowMs })
+  }
+
+  get onLoop(): boolean {
+    return this.pace.begin() !== undefined
+  }
+
+  /** An operation that takes so long. */
+  took(ms: number): void {
+    const begunMs = this.#nowMs
+    this.#nowMs += ms
+    this.pace.judge(begunMs)
+  }
+
+  /** How long the pool is used from now on. */
+  untilOnLoop(): number {
+    const fromMs = this.#nowMs
+    while (!this.onLoop) this.#nowMs++
+    return this.#nowMs - fromMs
+  }
 }
 
 t.test('time alone decides', async (t) => {
-  const pace = new LoopPace({ slowMs: 50 })
-  t.ok(pace.begin() !== undefined)
-  took(pace, 0)
-  t.ok(pace.begin() !== undefined, 'a quick one stays')
-  took(pace, 60)
-  t.equal(pace.begin(), undefined, 'a slow one sends the next to the pool')
-  const first = await untilOnLoop(pace)
-  took(pace, 60)
-  const second = await untilOnLoop(pace)
-  t.ok(first >= fileIo.poolFirstMs - 2, `${first} ms`)
-  t.ok(second >= 2 * fileIo.poolFirstMs - 2, `longer while it goes on: ${second} ms`)
-  for (let quick = 0; quick < fileIo.quickToForget; quick++) took(pace, 0)
-  took(pace, 60)
-  t.equal(pace.begin(), undefined)
-  await untilOnLoop(pace)
+  const hand = new PaceAtHand({ slowMs: 50 })
+  t.ok(hand.onLoop)
+  hand.took(0)
+  t.ok(hand.onLoop, 'a quick one stays')
+  hand.took(60)
+  t.notOk(hand.onLoop, 'a slow one sends the next to the pool')
+  t.equal(hand.untilOnLoop(), fileIo.poolFirstMs)
+  hand.took(60)
+  t.equal(hand.untilOnLoop(), 2 * fileIo.poolFirstMs, 'longer while it goes on')
+  for (let waits = 0; waits < 20; waits++) {
+    hand.took(60)
+    t.ok(hand.untilOnLoop() <= fileIo.poolLongestMs)
+  }
+  for (let quick = 0; quick < fileIo.quickToForget; quick++) hand.took(0)
+  hand.took(60)
+  t.equal(hand.untilOnLoop(), fileIo.poolFirstMs, 'what was long ago is forgotten')
 })
 
 t.test('a thread that was merely preempted has not waited for the disk', async (t) => {
   let count = 7
-  const pace = new LoopPace({ slowMs: 50, diskCount: () => count })
-  took(pace, 60)
-  t.ok(pace.begin() !== undefined)
+  const hand = new PaceAtHand({ slowMs: 50, diskCount: () => count })
+  hand.took(60)
+  t.ok(hand.onLoop)
   count++
-  took(pace, 0)
-  t.ok(pace.begin() !== undefined, 'what others read meanwhile does not count while all is quick')
-  took(pace, 60)
-  t.equal(pace.begin(), undefined)
+  hand.took(0)
+  t.ok(hand.onLoop, 'what others read meanwhile does not count while all is quick')
+  hand.took(60)
+  t.notOk(hand.onLoop)
   count++
-  await untilOnLoop(pace)
-  took(pace, 60)
-  t.ok(pace.begin() !== undefined, 'nor what the pool read')
+  hand.untilOnLoop()
+  hand.took(60)
+  t.ok(hand.onLoop, 'nor what the pool read')
 })
