@@ -28,8 +28,8 @@ export class StandaloneTarget implements PortalHost {
     })
   }
 
-  discover(_initiatorName: string, portalAddress: string): readonly DiscoveredTarget[] {
-    return [{ targetName: this.iqn, portals: [portalAddress] }]
+  discover(): readonly DiscoveredTarget[] {
+    return [{ targetName: this.iqn }]
   }
 
   login(facts: LoginRequestFacts): Promise<LoginDecision> {

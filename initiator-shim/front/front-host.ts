@@ -29,11 +29,8 @@ export class FrontHost implements PortalHost {
     this.#listed = listed
   }
 
-  discover(_initiatorName: string, portalAddress: string): readonly DiscoveredTarget[] {
-    return this.#volumes().map(({ state }) => ({
-      targetName: state.map.iqn,
-      portals: [portalAddress],
-    }))
+  discover(): readonly DiscoveredTarget[] {
+    return this.#volumes().map(({ state }) => ({ targetName: state.map.iqn }))
   }
 
   async login(facts: LoginRequestFacts): Promise<LoginDecision> {

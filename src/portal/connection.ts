@@ -7,6 +7,7 @@ import { background } from '../base/background.ts'
 import { portal } from '../base/limits.ts'
 import { type Frame, type FrameFault, Framer } from '../iscsi/framer.ts'
 import type { LoginPolicy } from '../iscsi/login-policy.ts'
+import type { SendTargetsRecord } from '../iscsi/send-targets.ts'
 import type { Cancel, Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { ByteStream, StreamReceiver } from '../ports/network.ts'
@@ -25,6 +26,8 @@ export interface ConnectionOptions {
   readonly stream: ByteStream
   readonly policy: LoginPolicy
   readonly host: PortalHost
+  /** SendTargets, as it is answered to this initiator on this connection. */
+  readonly discover: (initiatorName: string) => readonly SendTargetsRecord[]
   readonly registry: SessionRegistry
   readonly writeBudget: ByteBudget
   readonly clock: Clock
@@ -57,11 +60,11 @@ export class Connection implements StreamReceiver {
         const session = new Session({
           handle: registry.nextHandle(),
           login: decided.facts,
+          portalGroupTag: policy.portalGroupTag,
           windowCommands: policy.windowCommands,
           stream,
           ...(target === undefined ? {} : { target }),
-          discover: () =>
-            host.discover(decided.facts.parameters.initiatorName, stream.localAddress),
+          discover: () => options.discover(decided.facts.parameters.initiatorName),
           full: () => this.#holdBack(),
           writeBudget: options.writeBudget,
           clock,

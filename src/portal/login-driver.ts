@@ -7,6 +7,7 @@ import { background } from '../base/background.ts'
 import { StorageError } from '../base/errors.ts'
 import { encodeFrame } from '../iscsi/encode-frame.ts'
 import type { Frame } from '../iscsi/framer.ts'
+import { keys } from '../iscsi/keys.ts'
 import type { LoginPolicy } from '../iscsi/login-policy.ts'
 import {
   advanceLogin,
@@ -123,13 +124,18 @@ export class LoginDriver implements WaitingLogin {
       this.#accept(step)
       return
     }
-    const port = sessionNames(parameters)
-    const decision = await this.#ask(step, port)
+    const names = sessionNames(parameters)
+    const decision = await this.#ask(step, names)
     if (this.#over) return
     if (decision.kind === 'refuse') {
       this.#refuse(step.refuse(decision.status, decision.keys), decision.status)
       return
     }
+    if (decision.kind === 'moved') {
+      this.#redirect(step, decision)
+      return
+    }
+    const port = { ...names, portalGroupTag: this.#options.policy.portalGroupTag }
     if (!this.#options.registry.claim(port, this)) {
       this.supersede()
       return
@@ -139,24 +145,33 @@ export class LoginDriver implements WaitingLogin {
     if ((await this.#reinstate(port)) && !this.#over) this.#accept(step, decision.target)
   }
 
+  /** RFC 7143 11.13.5: the address comes without a portal group. */
+  #redirect(step: Decide, to: LoginDecision & { kind: 'moved' }): void {
+    const status = to.permanently
+      ? LoginStatus.TARGET_MOVED_PERMANENTLY
+      : LoginStatus.TARGET_MOVED_TEMPORARILY
+    this.#refuse(step.refuse(status, [[keys.TargetAddress.name, to.address]]), status, to.address)
+  }
+
   /** A host that fails is our own trouble, not the initiator's. */
-  async #ask(step: Decide, port: SessionNames): Promise<LoginDecision> {
+  async #ask(step: Decide, names: SessionNames): Promise<LoginDecision> {
     const { parameters } = step.facts
-    const { stream, registry, host, log } = this.#options
+    const { stream, policy, registry, host, log } = this.#options
     const facts: LoginRequestFacts = {
-      ...port,
+      ...names,
       portalAddress: stream.localAddress,
+      portalGroupTag: policy.portalGroupTag,
       remoteAddress: stream.remoteAddress,
       generationVersion: parameters.generationVersion,
       loginNumber: parameters.loginNumber,
-      sessions: registry.ofTarget(port.targetName),
+      sessions: registry.ofTarget(names.targetName),
       abandoned: () => this.#over,
     }
     try {
       return await host.login(facts)
     } catch (thrown) {
       if (!(thrown instanceof StorageError)) throw thrown
-      log.error('login failed', { ...port, error: thrown })
+      log.error('login failed', { ...names, error: thrown })
       return { kind: 'refuse', status: LoginStatus.TARGET_ERROR }
     }
   }

@@ -41,6 +41,7 @@ export interface LoginRequestFacts {
   readonly initiatorPort: string
   readonly targetName: string
   readonly portalAddress: string
+  readonly portalGroupTag: number
   readonly remoteAddress: string
   /** X-io.palisade.Generation as negotiated, X-io.palisade.Login as declared. */
   readonly generationVersion: number
@@ -59,11 +60,13 @@ export type LoginDecision =
       readonly status: number
       readonly keys?: readonly (readonly [key: string, value: string])[]
     }
+  /** The target is served at another address (`HOST:PORT`) now, or from now on. RFC 7143 11.13.5. */
+  | { readonly kind: 'moved'; readonly address: string; readonly permanently: boolean }
 
 export interface DiscoveredTarget {
   readonly targetName: string
-  /** `HOST:PORT`, all of portal group 1. */
-  readonly portals: readonly string[]
+  /** `HOST:PORT`, all of portal group 1; absent: the portals of the `Portal` that asks. */
+  readonly portals?: readonly string[]
 }
 
 export interface PortalHost {

@@ -1,15 +1,18 @@
 /**
- * The iSCSI portals of one program (RFC 7143 4.4.1): all of them are one portal group, so that a
- * session may come back through another. It owns the listeners, the connections that have not
+ * The iSCSI portals of one program (RFC 7143 4.4.1), in one portal group or several: a session may
+ * come back through another portal of its group. It owns the listeners, the connections that have not
  * logged in, the sessions, and the memory that all of them share.
  */
+import { assert } from '../base/assert.ts'
 import { portal as limits } from '../base/limits.ts'
 import type { LoginPolicy } from '../iscsi/login-policy.ts'
+import type { SendTargetsRecord } from '../iscsi/send-targets.ts'
 import type { Cancel, Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { ByteStream, Listener, Network } from '../ports/network.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { Connection } from './connection.ts'
+import { type PortalAddress, portalsSeen } from './portal-address.ts'
 import type { FrontSession, PortalHost } from './portal-host.ts'
 import { SessionRegistry } from './session-registry.ts'
 
@@ -21,19 +24,25 @@ export interface PortalOptions {
   readonly policy: LoginPolicy
 }
 
+/** How initiators find one portal. */
+export interface PortalPlace {
+  /** `HOST:PORT` told to initiators instead of what is listened on. */
+  readonly advertised?: string
+  readonly portalGroupTag?: number
+}
+
 export class Portal {
   readonly #options: PortalOptions
-  readonly #policy: LoginPolicy
   readonly #registry = new SessionRegistry()
   readonly #halfOpen = new Set<Connection>()
   readonly #writeBudget = new ByteBudget(limits.programWriteBytes)
   readonly #listeners: Listener[] = []
+  readonly #addresses: PortalAddress[] = []
   #cancelSweep: Cancel | undefined
   #closing = false
 
   constructor(options: PortalOptions) {
     this.#options = options
-    this.#policy = options.policy
   }
 
   /** Sessions that have not ended, discovery sessions included. */
@@ -42,9 +51,20 @@ export class Portal {
   }
 
   /** Opens one more portal; resolves with its address, with the real port. */
-  async listen(address: string): Promise<string> {
-    const { network } = this.#options
-    const listener = await network.listen(address, (stream) => this.#accept(stream))
+  async listen(address: string, place: PortalPlace = {}): Promise<string> {
+    const { network, policy } = this.#options
+    const { advertised, portalGroupTag = policy.portalGroupTag } = place
+    let portal: PortalAddress | undefined
+    const listener = await network.listen(address, (stream) => {
+      assert(portal !== undefined, 'nothing is accepted before the address is known')
+      this.#accept(stream, portal)
+    })
+    portal = {
+      listening: listener.address,
+      portalGroupTag,
+      ...(advertised === undefined ? {} : { advertised }),
+    }
+    this.#addresses.push(portal)
     this.#listeners.push(listener)
     this.#cancelSweep ??= this.#nextSweep()
     return listener.address
@@ -68,7 +88,7 @@ export class Portal {
     this.#cancelSweep?.()
   }
 
-  #accept(stream: ByteStream): void {
+  #accept(stream: ByteStream, portal: PortalAddress): void {
     if (this.#closing || this.#halfOpen.size >= limits.halfOpenLogins) {
       stream.destroy()
       return
@@ -76,8 +96,9 @@ export class Portal {
     const { host, clock, log } = this.#options
     const connection = new Connection({
       stream,
-      policy: this.#policy,
+      policy: { ...this.#options.policy, portalGroupTag: portal.portalGroupTag },
       host,
+      discover: (initiatorName) => this.#discover(initiatorName, stream, portal),
       registry: this.#registry,
       writeBudget: this.#writeBudget,
       clock,
@@ -85,6 +106,19 @@ export class Portal {
       settled: (settled) => this.#halfOpen.delete(settled),
     })
     this.#halfOpen.add(connection)
+  }
+
+  #discover(
+    initiatorName: string,
+    stream: ByteStream,
+    through: PortalAddress,
+  ): readonly SendTargetsRecord[] {
+    const here = portalsSeen(this.#addresses, through, stream.localAddress)
+    const targets = this.#options.host.discover(initiatorName, stream.localAddress)
+    return targets.map(({ targetName, portals }) => ({
+      targetName,
+      addresses: portals?.map((address) => ({ address, portalGroupTag: 1 })) ?? here,
+    }))
   }
 
   #nextSweep(): Cancel {

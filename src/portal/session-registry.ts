@@ -8,11 +8,15 @@ import type { Session } from './session.ts'
 
 const largestHandle = 0xffff
 
-/** What session reinstatement goes by: all portals here are one portal group. */
+/** What session reinstatement goes by: a session belongs to one portal group. RFC 7143 4.4.3. */
 export interface PortKey {
   readonly initiatorPort: string
   readonly targetName: string
+  readonly portalGroupTag: number
 }
+
+const keyOf = ({ initiatorPort, targetName, portalGroupTag }: PortKey): string =>
+  `${initiatorPort} ${targetName} ${portalGroupTag}`
 
 /** A login that its host has accepted, or is thinking about. */
 export interface WaitingLogin {
@@ -60,7 +64,7 @@ export class SessionRegistry {
 
   /** False when a later login of the same port was accepted before; otherwise older ones give way. */
   claim(port: PortKey, login: WaitingLogin): boolean {
-    const key = `${port.initiatorPort} ${port.targetName}`
+    const key = keyOf(port)
     const other = this.#accepted.get(key)
     if (other !== undefined && other.order > login.order) return false
     for (const session of this.ofPort(port)) {
@@ -74,13 +78,14 @@ export class SessionRegistry {
   /** Sessions of this initiator port with this target that have not ended. */
   ofPort(port: PortKey): Session[] {
     return this.ofTarget(port.targetName).filter(
-      (session) => session.nexus.initiatorPort === port.initiatorPort,
+      ({ nexus, portalGroupTag }) =>
+        nexus.initiatorPort === port.initiatorPort && portalGroupTag === port.portalGroupTag,
     )
   }
 
   /** The login is over: it became a session, or was given up. */
   release(port: PortKey, login: WaitingLogin): void {
-    const key = `${port.initiatorPort} ${port.targetName}`
+    const key = keyOf(port)
     if (this.#accepted.get(key) === login) this.#accepted.delete(key)
   }
 

@@ -15,6 +15,7 @@ import { nopIn } from '../iscsi/pdu/nop-in.ts'
 import { nopOut } from '../iscsi/pdu/nop-out.ts'
 import { Opcode, RESERVED_TAG } from '../iscsi/pdu/opcode.ts'
 import { RejectReason } from '../iscsi/pdu/reject.ts'
+import type { SendTargetsRecord } from '../iscsi/send-targets.ts'
 import { type SessionParameters, sessionNames } from '../iscsi/session-parameters.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
@@ -23,7 +24,7 @@ import type { Nexus } from '../scsi/logical-unit.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { Pinger } from './pinger.ts'
-import type { DiscoveredTarget, FrontSession, PortalTask } from './portal-host.ts'
+import type { FrontSession, PortalTask } from './portal-host.ts'
 import { Sender } from './sender.ts'
 import { manageTasks, whenAllEnded } from './task-management.ts'
 import { TaskSet } from './task-set.ts'
@@ -32,11 +33,12 @@ import { TextExchange } from './text-exchange.ts'
 export interface SessionOptions {
   readonly handle: number
   readonly login: LoginFacts
+  readonly portalGroupTag: number
   readonly windowCommands: number
   readonly stream: ByteStream
   /** Absent in a discovery session. */
   readonly target?: ScsiTarget<PortalTask>
-  readonly discover: () => readonly DiscoveredTarget[]
+  readonly discover: () => readonly SendTargetsRecord[]
   /** The output is full: read no more until it has drained. */
   readonly full: () => void
   /** Write data of all sessions of the program. */
@@ -57,6 +59,7 @@ export class Session implements FrontSession {
   readonly nexus: Nexus
   readonly handle: number
   readonly generationVersion: number
+  readonly portalGroupTag: number
   readonly parameters: SessionParameters
   readonly ended: Promise<void>
   readonly #options: SessionOptions
@@ -76,6 +79,7 @@ export class Session implements FrontSession {
     const { parameters } = login
     this.#options = options
     this.handle = options.handle
+    this.portalGroupTag = options.portalGroupTag
     this.parameters = parameters
     this.generationVersion = parameters.generationVersion
     this.nexus = sessionNames(parameters)

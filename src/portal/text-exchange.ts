@@ -9,7 +9,7 @@ import { RESERVED_TAG } from '../iscsi/pdu/opcode.ts'
 import { RejectReason } from '../iscsi/pdu/reject.ts'
 import { type TextRequest, textRequest } from '../iscsi/pdu/text-request.ts'
 import { textResponse } from '../iscsi/pdu/text-response.ts'
-import { buildSendTargets } from '../iscsi/send-targets.ts'
+import { buildSendTargets, type SendTargetsRecord } from '../iscsi/send-targets.ts'
 import {
   encodeText,
   gatherText,
@@ -20,11 +20,7 @@ import {
   type TextParts,
 } from '../iscsi/text.ts'
 import { answerText } from '../iscsi/text-target.ts'
-import type { DiscoveredTarget } from './portal-host.ts'
 import type { Sender } from './sender.ts'
-
-/** All portals of one program are one portal group, so that sessions can move between them. */
-const portalGroupTag = 1
 
 const noLunField = Buffer.alloc(8)
 
@@ -35,7 +31,7 @@ export interface TextExchangeOptions {
   /** Undefined in a discovery session. */
   readonly targetName: string | undefined
   /** What this initiator may see here. */
-  readonly discover: () => readonly DiscoveredTarget[]
+  readonly discover: () => readonly SendTargetsRecord[]
 }
 
 interface Exchange {
@@ -100,12 +96,7 @@ export class TextExchange {
     const wanted = value === '' ? targetName : value
     if (wanted === undefined) return [['SendTargets', 'Reject']]
     const found = discover().filter((target) => wanted === 'All' || target.targetName === wanted)
-    return buildSendTargets(
-      found.map((target) => ({
-        targetName: target.targetName,
-        addresses: target.portals.map((address) => ({ address, portalGroupTag })),
-      })),
-    )
+    return buildSendTargets(found)
   }
 
   /** Keeps what came, and asks for the rest with an empty response. */
