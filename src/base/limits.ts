@@ -198,6 +198,15 @@ export const unitState = {
   modeParameterBytes: 1024,
 } as const
 
+/** Data of writes on their way in. */
+export const dataOut = {
+  /** Lost data of one command are asked for so often at most. */
+  recoveries: 16,
+  /** Pieces up to the first are copied where they hold more than the second times their size. */
+  copiedBytes: 16 * KIB,
+  copiedFrom: 4,
+} as const
+
 /** Key=value text in login and text exchanges (RFC 7143 6.1 fixes the first three). */
 export const textLimits = {
   keyBytes: 63,

@@ -1,7 +1,8 @@
 /**
- * Order and flow of commands in a session of one connection: CmdSN, ExpCmdSN, MaxCmdSN. RFC 7143
- * 4.2.2.1. The target's side delivers in order and opens a slot for each command that ended; the
- * initiator's side numbers commands and obeys the window. Plain counters, owned by the session.
+ * Order and flow of commands in a session, over all its connections: CmdSN, ExpCmdSN, MaxCmdSN.
+ * RFC 7143 4.2.2.1. The target's side delivers in order and opens a slot for each command that
+ * ended; the initiator's side numbers commands and obeys the window. Plain counters, owned by the
+ * session.
  */
 import { assert } from '../base/assert.ts'
 import { serialAdd, serialDistance } from '../base/serial.ts'
@@ -17,7 +18,8 @@ export class CommandWindow<T> {
   #expCmdSn: number
   /** Delivered and not yet ended. */
   #open = 0
-  readonly #early = new Map<number, T>()
+  /** Came before one that is missing; undefined where it is to be passed over. */
+  readonly #early = new Map<number, T | undefined>()
 
   constructor(options: { readonly expCmdSn: number; readonly windowCommands: number }) {
     this.#expCmdSn = options.expCmdSn
@@ -52,6 +54,36 @@ export class CommandWindow<T> {
     this.#open--
   }
 
+  /** Is this number still to be delivered, and one that may come now? */
+  awaits(cmdSn: number): boolean {
+    const ahead = serialDistance(this.#expCmdSn, cmdSn)
+    return ahead >= 0 && ahead < this.#windowCommands - this.#open
+  }
+
+  /** What came too early and waits, with its number. */
+  early(): [cmdSn: number, command: T][] {
+    const waiting: [number, T][] = []
+    for (const [cmdSn, command] of this.#early) {
+      if (command !== undefined) waiting.push([cmdSn, command])
+    }
+    return waiting
+  }
+
+  /**
+   * Counts a number that is awaited as received: what has come under it, or comes yet, is never
+   * delivered. Answers what may be delivered now. RFC 7143 11.6.1.
+   */
+  skip(cmdSn: number): readonly T[] {
+    if (!this.awaits(cmdSn)) return []
+    this.#early.set(cmdSn, undefined)
+    return this.#followers()
+  }
+
+  /** As if it had not come: its sender may send it again. */
+  forget(cmdSn: number): void {
+    this.#early.delete(cmdSn)
+  }
+
   #deliver(): void {
     this.#expCmdSn = serialAdd(this.#expCmdSn, 1)
     this.#open++
@@ -59,13 +91,14 @@ export class CommandWindow<T> {
 
   #followers(): T[] {
     const followers: T[] = []
-    for (;;) {
+    while (this.#early.has(this.#expCmdSn)) {
       const next = this.#early.get(this.#expCmdSn)
-      if (next === undefined) return followers
       this.#early.delete(this.#expCmdSn)
-      followers.push(next)
       this.#deliver()
+      if (next === undefined) this.end()
+      else followers.push(next)
     }
+    return followers
   }
 }
 

@@ -1,10 +1,15 @@
 /**
  * The data of one write, target role: immediate, unsolicited, then solicited by R2T. RFC 7143
  * 4.2.5.2, 11.7, 11.8. Data come in order (DataPDUInOrder and DataSequenceInOrder are Yes), so one
- * counter says where we are. Nothing is copied, but crumbs. When an R2T goes out is the driver's choice, for it
- * knows how much memory there is.
+ * counter says where we are. Nothing is copied, but crumbs. When an R2T goes out is the driver's
+ * choice, for it knows how much memory there is.
+ *
+ * Where a session recovers from lost PDUs (ErrorRecoveryLevel 1 and up), what follows a gap is
+ * discarded until the burst has ended, and the rest is asked for anew with recovery R2Ts. RFC 7143
+ * 7.8, 7.9.
  */
 
+import { dataOut } from '../base/limits.ts'
 import { type DataFault, type DataRules, dataFault } from './data-rules.ts'
 import { sliceData } from './data-slices.ts'
 import { RESERVED_TAG } from './pdu/opcode.ts'
@@ -15,11 +20,6 @@ export interface TransferRequest {
   readonly r2tSn: number
   readonly bufferOffset: number
   readonly desiredBytes: number
-}
-
-interface Outstanding {
-  readonly targetTransferTag: number
-  readonly endOffset: number
 }
 
 export interface DataOutStart {
@@ -33,6 +33,8 @@ export interface DataOutStart {
   /** Data segment of the command. */
   readonly immediate: readonly Buffer[]
   readonly immediateBytes: number
+  /** Lost data are asked for again. Default: they end the task. */
+  readonly recovery?: boolean
 }
 
 /** The fields of a Data-Out PDU that matter here. */
@@ -77,8 +79,15 @@ export class DataOutSequence {
   #receivedBytes = 0
   #requestedBytes = 0
   #r2tSn = 0
-  readonly #outstanding: Outstanding[] = []
+  /** R2Ts that have not been answered whole, oldest first. */
+  #outstanding: TransferRequest[] = []
   #dataSn = 0
+  readonly #recovery: boolean
+  /** There is a gap: what comes is discarded until nothing is outstanding. */
+  #lost = false
+  #recoveries = 0
+  /** Buffers of `#data` that were looked at by `compact`. */
+  #compacted = 0
 
   /** Use `beginDataOut`, which checks first. */
   constructor(start: DataOutStart) {
@@ -86,6 +95,7 @@ export class DataOutSequence {
     this.#wantedBytes = start.wantedBytes
     this.#unsolicitedEnd = Math.min(start.rules.firstBurstBytes, start.expectedBytes)
     this.#unsolicited = !start.final
+    this.#recovery = start.recovery === true
     this.#keep(start.immediate, start.immediateBytes)
     if (!this.#unsolicited) this.#requestedBytes = this.#receivedBytes
   }
@@ -123,39 +133,42 @@ export class DataOutSequence {
     return this.#keptBytes
   }
 
+  /** Of the whole transfer, in order, wanted or not. */
+  get receivedBytes(): number {
+    return this.#receivedBytes
+  }
+
   /**
    * The next R2T to send, if there may be one now. `targetTransferTag` must be new in the session
    * and not the reserved one; `maxBytes` is what the driver can take.
    */
   nextRequest(targetTransferTag: number, maxBytes: number): TransferRequest | undefined {
     const missing = this.unrequestedBytes
-    if (missing === 0 || maxBytes <= 0) return undefined
+    if (missing === 0 || maxBytes <= 0 || this.#lost) return undefined
     if (this.#outstanding.length >= this.#rules.maxOutstandingR2T) return undefined
     const desiredBytes = Math.min(missing, this.#rules.maxBurstBytes, maxBytes)
     const bufferOffset = this.#requestedBytes
     this.#requestedBytes += desiredBytes
-    this.#outstanding.push({ targetTransferTag, endOffset: this.#requestedBytes })
-    return { targetTransferTag, r2tSn: this.#r2tSn++, bufferOffset, desiredBytes }
+    const request = { targetTransferTag, r2tSn: this.#r2tSn++, bufferOffset, desiredBytes }
+    this.#outstanding.push(request)
+    return request
   }
 
   /** Takes one Data-Out PDU; a fault ends the task. */
   receive(pdu: DataOutFields, data: readonly Buffer[], dataBytes: number): DataFault | undefined {
-    const fault = this.#faultOf(pdu, dataBytes)
-    if (fault !== undefined) return dataFault(fault)
-    this.#keep(data, dataBytes)
-    this.#dataSn++
-    if (!pdu.final) return undefined
-    this.#dataSn = 0
-    if (this.#unsolicited) {
-      this.#unsolicited = false
-      this.#requestedBytes = this.#receivedBytes
-      return undefined
+    const misplaced = this.#misplaced(pdu)
+    // An R2T that was given up may be answered late.
+    if (misplaced !== undefined) return this.#recovery ? undefined : dataFault(misplaced)
+    const beyond = this.#beyond(pdu, dataBytes)
+    if (beyond !== undefined) return dataFault(beyond)
+    const disorder = this.#lost ? undefined : this.#disorder(pdu)
+    if (disorder !== undefined && !this.#recovery) return dataFault(disorder)
+    if (disorder !== undefined) this.#lost = true
+    if (!this.#lost) {
+      this.#keep(data, dataBytes)
+      this.#dataSn++
     }
-    const answered = this.#outstanding.shift()
-    // Less than asked for is an error where nothing is ever sent again. RFC 7143 11.7.1, 7.
-    return answered?.endOffset === this.#receivedBytes
-      ? undefined
-      : dataFault('F bit before the end of what the R2T asked for')
+    return pdu.final ? this.#endBurst() : undefined
   }
 
   /** For a PDU whose data nobody wants any more: it still ends what it ends. */
@@ -167,19 +180,121 @@ export class DataOutSequence {
     }
   }
 
-  #faultOf(pdu: DataOutFields, dataBytes: number): string | undefined {
+  /** A PDU whose data were damaged; only where lost data are recovered. */
+  damaged(pdu: DataOutFields): DataFault | undefined {
+    if (this.#misplaced(pdu) !== undefined) return undefined
+    this.#lost = true
+    return pdu.final ? this.#endBurst() : undefined
+  }
+
+  /** What was announced or asked for did not come in time: it is to be asked for anew. */
+  timedOut(): DataFault | undefined {
+    this.#unsolicited = false
+    this.#outstanding = []
+    return this.#again()
+  }
+
+  /** R2Ts from this number on that are still unanswered, to be sent again. RFC 7143 11.16. */
+  unanswered(r2tSn: number, count: number): readonly TransferRequest[] {
+    const end = count === 0 ? this.#r2tSn : r2tSn + count
+    return this.#outstanding.filter((each) => each.r2tSn >= r2tSn && each.r2tSn < end)
+  }
+
+  /**
+   * The transfer goes on over another connection: what was under way is asked for again, under
+   * the number of the first R2T that the initiator has not acknowledged. RFC 7143 7.2.2.
+   */
+  reassign(expDataSn: number): void {
+    const first = this.#outstanding[0]
+    if (first !== undefined) {
+      this.#r2tSn = Math.min(this.#r2tSn, Math.max(first.r2tSn, expDataSn))
+      this.#truncate(first.bufferOffset)
+    }
+    this.#unsolicited = false
+    this.#outstanding = []
+    this.#lost = false
+    this.#dataSn = 0
+    this.#requestedBytes = this.#receivedBytes
+  }
+
+  /** Copies small pieces, so that what waits here holds little more memory than it has bytes. */
+  compact(): void {
+    const end = this.#data.length - (this.#gather === undefined ? 0 : 1)
+    for (; this.#compacted < end; this.#compacted++) {
+      const piece = this.#data[this.#compacted]!
+      if (piece.length > dataOut.copiedBytes) continue
+      if (piece.buffer.byteLength <= dataOut.copiedFrom * piece.length) continue
+      this.#data[this.#compacted] = Buffer.from(piece)
+    }
+  }
+
+  /** Why no burst is under way to which this PDU belongs. */
+  #misplaced(pdu: DataOutFields): string | undefined {
+    if (pdu.targetTransferTag === RESERVED_TAG) {
+      return this.#unsolicited ? undefined : 'unsolicited data that were not announced'
+    }
+    if (this.#outstanding.length === 0) return 'data that no R2T asked for'
+    const at = this.#outstanding.findIndex(
+      ({ targetTransferTag }) => targetTransferTag === pdu.targetTransferTag,
+    )
+    if (at === 0) return undefined
+    if (at < 0 || !this.#recovery) return 'not the tag of the R2T'
+    // The end of the burst before was lost.
+    this.#outstanding.splice(0, at)
+    this.#lost = true
+    return undefined
+  }
+
+  /** Data that nobody asked for: no loss explains them. */
+  #beyond(pdu: DataOutFields, dataBytes: number): string | undefined {
     const end = pdu.bufferOffset + dataBytes
     if (pdu.targetTransferTag === RESERVED_TAG) {
-      if (!this.#unsolicited) return 'unsolicited data that were not announced'
-      if (end > this.#unsolicitedEnd) return 'unsolicited data beyond FirstBurstLength'
-    } else {
-      const request = this.#outstanding[0]
-      if (request === undefined) return 'data that no R2T asked for'
-      if (pdu.targetTransferTag !== request.targetTransferTag) return 'not the tag of the R2T'
-      if (end > request.endOffset) return 'more data than the R2T asked for'
+      return end > this.#unsolicitedEnd ? 'unsolicited data beyond FirstBurstLength' : undefined
     }
+    const { bufferOffset, desiredBytes } = this.#outstanding[0]!
+    return end > bufferOffset + desiredBytes ? 'more data than the R2T asked for' : undefined
+  }
+
+  #disorder(pdu: DataOutFields): string | undefined {
     if (pdu.dataSn !== this.#dataSn) return `DataSN ${pdu.dataSn} instead of ${this.#dataSn}`
     return pdu.bufferOffset === this.#receivedBytes ? undefined : 'data out of order'
+  }
+
+  /** F bit. */
+  #endBurst(): DataFault | undefined {
+    this.#dataSn = 0
+    if (this.#unsolicited) {
+      this.#unsolicited = false
+      if (this.#lost) return this.#again()
+      this.#requestedBytes = this.#receivedBytes
+      return undefined
+    }
+    const { bufferOffset, desiredBytes } = this.#outstanding.shift()!
+    if (bufferOffset + desiredBytes !== this.#receivedBytes) {
+      // Less than asked for is an error where nothing is ever sent again. RFC 7143 11.7.1, 7.
+      if (!this.#recovery) return dataFault('F bit before the end of what the R2T asked for')
+      this.#lost = true
+    }
+    return this.#lost && this.#outstanding.length === 0 ? this.#again() : undefined
+  }
+
+  /** What has not come is asked for once more, with new R2Ts. RFC 7143 7.8. */
+  #again(): DataFault | undefined {
+    this.#lost = false
+    this.#dataSn = 0
+    this.#requestedBytes = this.#receivedBytes
+    this.#recoveries++
+    return this.#recoveries > dataOut.recoveries ? dataFault('data lost too often') : undefined
+  }
+
+  #truncate(bytes: number): void {
+    const kept = sliceData(this.#data, 0, Math.min(bytes, this.#keptBytes))
+    this.#data.length = 0
+    for (const buffer of kept) this.#data.push(buffer)
+    this.#gather = undefined
+    this.#compacted = 0
+    this.#receivedBytes = bytes
+    this.#keptBytes = Math.min(bytes, this.#keptBytes)
   }
 
   /** Keeps what is wanted and forgets the rest at once. */
