@@ -30,8 +30,9 @@ export function addTargetCommand(program: Command): void {
       [],
     )
     .option(
-      '--lun <file[=size][,thin]>',
-      'standalone: a LUN, from 0 in order; thin: a page store in a directory',
+      '--lun <file[=size][,word]>',
+      'standalone: a LUN, from 0 in order; words: thin (a page store in a directory), ' +
+        'read-only, removable, block=4096',
       collect,
       [],
     )

@@ -1,26 +1,37 @@
 /**
  * A logical unit that is nothing but a store: no generation, no map. For the standalone target.
  */
-import { blockBytes } from '../../src/base/limits.ts'
 import type { BlockExtent, LogicalUnit, Task, UnitFacts } from '../../src/scsi/logical-unit.ts'
 import { good, type ScsiResult } from '../../src/scsi/result.ts'
+import type { UnitSettings } from '../../src/scsi/unit-settings.ts'
 import { unitFacts } from '../../src/volume/unit-facts.ts'
 import type { ReplicaStore } from '../store/replica-store.ts'
 import { storeFailure } from './store-failure.ts'
 
 const done = good()
 
+export interface PlainUnitOptions {
+  /** A UUID that stays with the data, the source of the designators. */
+  readonly identity: string
+  readonly settings: UnitSettings
+  readonly readOnly?: boolean
+  readonly removable?: boolean
+}
+
 export class PlainUnit implements LogicalUnit {
   readonly facts: UnitFacts
+  readonly settings: UnitSettings
   readonly #store: ReplicaStore
   readonly #answerRead: (data: Buffer[]) => ScsiResult
 
-  /** `identity`: a UUID that stays with the data, the source of the designators. */
-  constructor(store: ReplicaStore, identity: string) {
+  constructor(store: ReplicaStore, options: PlainUnitOptions) {
+    const { identity, settings, ...given } = options
+    this.settings = settings
     this.#store = store
     this.#answerRead =
       store.release === undefined ? good : (data) => good(data, () => store.release?.(data))
-    this.facts = unitFacts(identity, { blocks: store.blocks, blockBytes, thin: store.thin })
+    const { blocks, blockBytes, thin, atomicBlocks } = store
+    this.facts = unitFacts(identity, { blocks, blockBytes, thin, atomicBlocks, ...given })
   }
 
   // Reads and writes chain one promise each: they are the path that is measured.
