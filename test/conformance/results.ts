@@ -1,0 +1,108 @@
+/**
+ * The results of a conformance run as text: a table for the terminal, and the page that is kept in
+ * the repository. Both name every test that did not pass, with the reason that the tool gave.
+ */
+import type { SuiteTest } from '../support/iscsi-test-cu.ts'
+import type { RunResult } from './conductor.ts'
+import { runs } from './runs.ts'
+import { toolFaults } from './tool-faults.ts'
+
+export interface Counts {
+  readonly passed: number
+  readonly failed: number
+  readonly skipped: number
+}
+
+export function count(tests: readonly SuiteTest[]): Counts {
+  const of = (outcome: SuiteTest['outcome']): number =>
+    tests.filter((test) => test.outcome === outcome).length
+  return { passed: of('passed'), failed: of('failed'), skipped: of('skipped') }
+}
+
+/** One row for each run, one column for each subject, then what did not pass. */
+export function describeResults(results: readonly RunResult[]): string {
+  return [...table(results), '', ...shortcomings(results)].join('\n').trimEnd()
+}
+
+export interface Versions {
+  readonly tool: string
+  readonly tgt: string
+  readonly date: string
+}
+
+/** `RESULTS.md`. */
+export function resultsPage(results: readonly RunResult[], versions: Versions): string {
+  return `${[
+    '# Conformance',
+    '',
+    'What `make conformance` found last: `iscsi-test-cu` of libiscsi, each suite in a process of its',
+    'own (each test of iSCSITMF too), over two portals, against Palisade and, in the same go, tgt. All',
+    'disks are thin and removable, 64 MiB. *Skipped* is what the tool reports as passed although it',
+    'says that it did not test; a test that never came to a verdict counts as failed. Together the',
+    'runs let every test of the tool run: ReadOnly needs a write-protected disk, Sanitize needs `-S`.',
+    '',
+    `Run on ${versions.date} with ${versions.tool} and ${versions.tgt}.`,
+    '',
+    'Each cell: passed / failed / skipped.',
+    '',
+    ...table(results),
+    '',
+    '## Faults of the tool',
+    '',
+    ...toolFaults,
+    '',
+    '## What did not pass',
+    '',
+    ...shortcomings(results),
+  ]
+    .join('\n')
+    .trimEnd()}\n`
+}
+
+function table(results: readonly RunResult[]): string[] {
+  const subjects = [...new Set(results.map(({ subject }) => subject))]
+  const rows = runs
+    .filter((run) => results.some((result) => result.run === run))
+    .map((run) => {
+      const cells = subjects.map((subject) => {
+        const result = results.find((each) => each.run === run && each.subject === subject)
+        if (result === undefined) return ''
+        const { passed, failed, skipped } = count(result.tests)
+        return `${passed} / ${failed} / ${skipped}`
+      })
+      return [run.title, ...cells]
+    })
+  return markdownTable([['run', ...subjects.map(({ title }) => title)], ...rows])
+}
+
+function shortcomings(results: readonly RunResult[]): string[] {
+  const lines: string[] = []
+  for (const { subject, run, tests } of results) {
+    const bad = tests.filter(({ outcome }) => outcome !== 'passed')
+    if (bad.length === 0) continue
+    lines.push(`### ${subject.title}: ${run.title}`, '')
+    for (const { name, outcome, reason } of bad) {
+      lines.push(`- \`${name}\` ${outcome}: ${shortened(reason)}`)
+    }
+    lines.push('')
+  }
+  return lines.length === 0 ? ['Everything passed.'] : lines
+}
+
+const longestReasonChars = 160
+
+function shortened(reason: string): string {
+  const plain = reason.replaceAll('`', "'")
+  return plain.length <= longestReasonChars ? plain : `${plain.slice(0, longestReasonChars)}…`
+}
+
+function markdownTable(rows: readonly (readonly string[])[]): string[] {
+  const columns = rows[0]?.length ?? 0
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  const line = (cells: readonly string[]): string =>
+    `| ${widths.map((width, column) => (cells[column] ?? '').padEnd(width)).join(' | ')} |`
+  const [head = [], ...body] = rows
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)]
+}
