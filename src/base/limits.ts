@@ -207,6 +207,15 @@ export const dataOut = {
   copiedFrom: 4,
 } as const
 
+/** Reservations of one logical unit. */
+export const reservations = {
+  registrations: 1024,
+  /** Changes that a front end may miss and still tell its initiators exactly what they were. */
+  notices: 8,
+  /** TransportIDs of some hundred initiator ports. */
+  parameterListBytes: 64 * KIB,
+} as const
+
 /** Key=value text in login and text exchanges (RFC 7143 6.1 fixes the first three). */
 export const textLimits = {
   keyBytes: 63,
@@ -217,6 +226,15 @@ export const textLimits = {
   exchangeBytes: 16 * KIB,
   /** PDUs over which one side may spread an exchange with the C bit. */
   pieces: 64,
+} as const
+
+/** CHAP. RFC 7143 9.2.1, 12.1.3 fix the first two. */
+export const chap = {
+  /** Without IPsec a secret has at least 96 bits. */
+  secretBytesMin: 12,
+  challengeBytesMax: 1024,
+  /** Own challenges that are known again when a peer sends them back. */
+  rememberedChallenges: 4096,
 } as const
 
 /** Rounds of a login, continuations not counted. */

@@ -1,15 +1,22 @@
 /**
  * The login phase, initiator role, as a pure step: (state, response) -> the next request or the
- * outcome. RFC 7143 6.3, 11.12, 11.13. It starts in the operational stage with all offers at once,
- * so that a willing target needs one round; it speaks no authentication. A hostile target can end
- * the login, nothing else: every answer must lie within its offer.
+ * outcome. RFC 7143 6.3, 11.12, 11.13. Without CHAP it starts in the operational stage with all
+ * offers at once, so that a willing target needs one round. A hostile target can end the login,
+ * nothing else: every answer must lie within its offer.
  */
 import { assert } from '../base/assert.ts'
 import { loginRounds } from '../base/limits.ts'
 import { serialAdd } from '../base/serial.ts'
+import { chapKeys } from './chap.ts'
+import {
+  advanceChapInitiator,
+  type ChapCredentials,
+  type ChapInitiatorState,
+  chapIsOver,
+} from './chap-initiator.ts'
 import { Answer, type KeyRow, type KeyValue, negotiate, settle } from './key.ts'
 import { findKey, keys } from './keys.ts'
-import { type LoginOffer, offeredPairs } from './login-offer.ts'
+import { type LoginOffer, namingPairs, offeredPairs, operationalPairs } from './login-offer.ts'
 import { type Settlements, sessionParameters } from './negotiation.ts'
 import { loginRequest, Stage } from './pdu/login-request.ts'
 import type { LoginResponse } from './pdu/login-response.ts'
@@ -39,6 +46,9 @@ export interface OutgoingLogin {
 
 export interface InitiatorLoginState {
   readonly offer: LoginOffer
+  readonly stage: typeof Stage.SECURITY | typeof Stage.OPERATIONAL
+  /** Moves in the security stage only. */
+  readonly chap: ChapInitiatorState
   /** Pieces of our text that are still to go. */
   readonly queue: readonly Buffer[]
   readonly text: TextParts
@@ -87,9 +97,15 @@ const fault = (why: string): InitiatorLoginStep => ({ kind: 'fault', why })
 export function beginInitiatorLogin(
   offer: LoginOffer,
 ): InitiatorLoginStep & { readonly kind: 'request' } {
+  const proves = offer.chap !== undefined
+  const pairs = proves
+    ? [...namingPairs(offer), [keys.AuthMethod.name, 'CHAP'] as const]
+    : offeredPairs(offer)
   const state: InitiatorLoginState = {
     offer,
-    queue: splitText(encodeText(offeredPairs(offer)), loginSegmentBytes),
+    stage: proves ? Stage.SECURITY : Stage.OPERATIONAL,
+    chap: { kind: 'offered' },
+    queue: splitText(encodeText(pairs), loginSegmentBytes),
     text: noText,
     answers: new Map(),
     rounds: 0,
@@ -105,14 +121,24 @@ function sendNext(before: InitiatorLoginState): InitiatorLoginStep & { readonly 
   return { kind: 'request', state, request: { header: requestHeader(state), data } }
 }
 
-function requestHeader({ offer, queue, expStatSn }: InitiatorLoginState): Buffer {
+/** The security stage may end once our proof is sent. */
+function wantsTransit({ stage, chap, queue }: InitiatorLoginState): boolean {
+  if (queue.length > 0) return false
+  return stage === Stage.OPERATIONAL || chap.kind === 'answered' || chap.kind === 'done'
+}
+
+const stageAfter = (stage: InitiatorLoginState['stage']) =>
+  stage === Stage.SECURITY ? Stage.OPERATIONAL : Stage.FULL_FEATURE
+
+function requestHeader(state: InitiatorLoginState): Buffer {
+  const { offer, queue, expStatSn, stage } = state
   const continues = queue.length > 0
-  const transit = !continues
+  const transit = wantsTransit(state)
   return loginRequest.build({
     transit,
     continues,
-    currentStage: Stage.OPERATIONAL,
-    nextStage: transit ? Stage.FULL_FEATURE : 0,
+    currentStage: stage,
+    nextStage: transit ? stageAfter(stage) : 0,
     versionMax: 0,
     versionMin: 0,
     isid: offer.isid,
@@ -132,11 +158,13 @@ function faultOf(state: InitiatorLoginState, response: LoginResponse): string | 
   if (!response.isid.equals(offer.isid)) return 'ISID changed'
   if (response.versionActive !== 0) return 'version that was not offered'
   if (state.expStatSn !== undefined && response.statSn !== state.expStatSn) return 'StatSN skipped'
-  if (response.currentStage !== Stage.OPERATIONAL) return 'another stage than ours'
+  if (response.currentStage !== state.stage) return 'another stage than ours'
   if (!response.transit) return undefined
   if (response.continues) return 'T and C bit together'
-  if (response.nextStage !== Stage.FULL_FEATURE) return 'transition that was not offered'
-  return state.queue.length > 0 ? 'transition before our text was whole' : undefined
+  if (state.queue.length > 0) return 'transition before our text was whole'
+  return wantsTransit(state) && response.nextStage === stageAfter(state.stage)
+    ? undefined
+    : 'transition that was not offered'
 }
 
 /** Takes one Login Response. `received` is borrowed: what is kept of it is copied. */
@@ -168,13 +196,52 @@ function takeText(
   if (isTextFault(pairs)) return fault(pairs.why)
   const status = response.statusClass * 256 + response.statusDetail
   if (status !== 0) return { kind: 'refused', status, keys: pairs }
-  const repeated = [...pairs.keys()].find((name) => state.answers.has(name))
-  if (repeated !== undefined) return fault(`${repeated} was answered twice`)
-  const answers = new Map([...state.answers, ...pairs])
+  const { chap } = state.offer
+  if (state.stage === Stage.SECURITY && chap !== undefined) {
+    return prove(state, chap, { response, pairs })
+  }
+  const answers = withAnswers(state, pairs)
+  if (typeof answers === 'string') return fault(answers)
   const next = { ...state, answers }
   if (response.transit) return establish(next, response)
   const own = answersToTarget(state.offer, pairs)
   return sendNext(own.length === 0 ? next : { ...next, queue: [...state.queue, encodeText(own)] })
+}
+
+/** A string says what was answered before. */
+function withAnswers(
+  { answers }: InitiatorLoginState,
+  pairs: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> | string {
+  const repeated = [...pairs.keys()].find((name) => answers.has(name))
+  return repeated === undefined ? new Map([...answers, ...pairs]) : `${repeated} was answered twice`
+}
+
+const ofSecurity = (name: string) => name === keys.AuthMethod.name || chapKeys.has(name)
+
+/** The security stage: CHAP, and then on to the operational one. */
+function prove(
+  state: InitiatorLoginState,
+  credentials: ChapCredentials,
+  { response, pairs }: { response: LoginResponse; pairs: ReadonlyMap<string, string> },
+): InitiatorLoginStep {
+  const all = [...pairs]
+  const said = new Map(all.filter(([name]) => ofSecurity(name)))
+  const step = advanceChapInitiator(credentials, state.chap, said)
+  if (step.kind === 'fault') return fault(step.why)
+  const others = new Map(all.filter(([name]) => !ofSecurity(name)))
+  const answers = withAnswers(state, others)
+  if (typeof answers === 'string') return fault(answers)
+  const own = answersToTarget(state.offer, others)
+  const next = { ...state, answers, chap: step.state }
+  if (!response.transit) {
+    const text = [...step.pairs, ...own]
+    return sendNext(text.length === 0 ? next : { ...next, queue: [encodeText(text)] })
+  }
+  if (!chapIsOver(step.state)) return fault('a transition without the proof of the target')
+  const text = encodeText([...own, ...operationalPairs(state.offer)])
+  const queue = splitText(text, loginSegmentBytes)
+  return sendNext({ ...next, stage: Stage.OPERATIONAL, queue })
 }
 
 /** Keys that the target brings up itself. Declarations want no answer. */

@@ -84,7 +84,7 @@ export function answerKeys(context: KeyContext, offers: ReadonlyMap<string, stri
       return {
         kind: 'refuse',
         status: LoginStatus.AUTHENTICATION_FAILURE,
-        why: 'AuthMethod not None',
+        why: 'no AuthMethod in common',
       }
     }
     if (answer !== undefined) answers.push([name, answer])

@@ -3,6 +3,7 @@
  * 0 and data in order are not choices here: nothing else is implemented.
  */
 import { leg } from '../base/limits.ts'
+import type { ChapCredentials } from './chap-initiator.ts'
 import { formatValue } from './key.ts'
 import { keys } from './keys.ts'
 import type { TextPair } from './text.ts'
@@ -28,6 +29,8 @@ export interface LoginOffer {
   readonly maxOutstandingR2T: number
   readonly initialR2T: boolean
   readonly immediateData: boolean
+  /** We prove ourselves with CHAP, and go on with nothing less. */
+  readonly chap?: ChapCredentials
   /** Offered together: the generation header is wanted. */
   readonly generation?: { readonly version: number; readonly loginNumber: number }
 }
@@ -67,20 +70,30 @@ function sessionPairs(offer: LoginOffer): TextPair[] {
   return pairs
 }
 
-/** All keys of the first request, in order; who we are comes first. */
-export function offeredPairs(offer: LoginOffer): readonly TextPair[] {
+/** Who we are and where to; they come first, in whatever stage the login begins. */
+export function namingPairs(offer: LoginOffer): readonly TextPair[] {
   const pairs = [pair(keys.InitiatorName, offer.initiatorName)]
   if (offer.initiatorAlias !== undefined)
     pairs.push(pair(keys.InitiatorAlias, offer.initiatorAlias))
   pairs.push(pair(keys.SessionType, offer.sessionType))
   if (offer.targetName !== undefined) pairs.push(pair(keys.TargetName, offer.targetName))
-  pairs.push(
+  return pairs
+}
+
+/** What the operational stage is to settle, in order. */
+export function operationalPairs(offer: LoginOffer): readonly TextPair[] {
+  const pairs = [
     pair(keys.HeaderDigest, offer.headerDigest.join(',')),
     pair(keys.DataDigest, offer.dataDigest.join(',')),
     pair(keys.MaxRecvDataSegmentLength, offer.maxRecvDataSegmentBytes),
     pair(keys.DefaultTime2Wait, 0),
     pair(keys.DefaultTime2Retain, 0),
     pair(keys.ErrorRecoveryLevel, 0),
-  )
+  ]
   return offer.sessionType === 'Normal' ? [...pairs, ...sessionPairs(offer)] : pairs
+}
+
+/** All that is said without being asked. */
+export function offeredPairs(offer: LoginOffer): readonly TextPair[] {
+  return [...namingPairs(offer), ...operationalPairs(offer)]
 }

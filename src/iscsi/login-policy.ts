@@ -3,6 +3,7 @@
  * discovery portal differ here and nowhere else in the login.
  */
 import { leg, portal } from '../base/limits.ts'
+import type { ChapPolicy } from './chap-target.ts'
 import type { ListChoice, OwnValue } from './key.ts'
 
 type Digest = 'CRC32C' | 'None'
@@ -29,6 +30,8 @@ export interface LoginPolicy {
   readonly generationVersion: 0 | 1
   readonly portalGroupTag: number
   readonly targetAlias?: string
+  /** Initiators have to prove themselves; absent: none is asked to. */
+  readonly chap?: ChapPolicy
 }
 
 const anyDigest = { values: ['None', 'CRC32C'], order: 'theirs' } as const
@@ -66,9 +69,17 @@ export const fencedLoginPolicy: LoginPolicy = {
   generationVersion: 1,
 }
 
+/** With CHAP wanted, None is no answer of ours: it cannot be talked down to. RFC 7143 12.1. */
+function authMethods({ chap }: LoginPolicy, discovery: boolean): ListChoice {
+  if (chap === undefined) return { values: ['None'], order: 'theirs' }
+  const optional = discovery && !chap.discovery
+  return { values: optional ? ['CHAP', 'None'] : ['CHAP'], order: 'theirs' }
+}
+
 /** Our values by key name, for `negotiate`. */
-export function ownValues(policy: LoginPolicy): ReadonlyMap<string, OwnValue> {
+export function ownValues(policy: LoginPolicy, discovery: boolean): ReadonlyMap<string, OwnValue> {
   return new Map<string, OwnValue>([
+    ['AuthMethod', authMethods(policy, discovery)],
     ['HeaderDigest', policy.headerDigest],
     ['DataDigest', policy.dataDigest],
     ['MaxBurstLength', policy.maxBurstBytes],

@@ -1,23 +1,21 @@
 /**
  * The login phase, target role, as a pure step: (state, request) -> what to send and the next state.
- * RFC 7143 6.3, 11.12, 11.13. It checks stages, names and keys; whether this initiator may have this
- * target is the host's decision, for which the step stops just before the last response. It knows
- * no other session.
- *
- * Deviation: RFC 7143 9.2.1 has every target implement CHAP. AuthMethod is None only here; an
- * initiator that insists on another is refused, never let in without it.
+ * RFC 7143 6.3, 11.12, 11.13. It checks stages, names, keys and CHAP; whether this initiator may
+ * have this target is the host's decision, for which the step stops just before the last response.
+ * It knows no other session.
  */
 import { assert } from '../base/assert.ts'
-import { loginRounds } from '../base/limits.ts'
 import { serialAdd } from '../base/serial.ts'
+import { chapKeys } from './chap.ts'
+import { advanceChapTarget } from './chap-target.ts'
 import { keys } from './keys.ts'
 import { answerKeys } from './login-keys.ts'
 import { type LoginPolicy, ownValues } from './login-policy.ts'
-import { type Settlements, sessionParameters, textOf } from './negotiation.ts'
+import { faultOfFlags, faultOfIdentity, refuse, refuseNew, reply } from './login-reply.ts'
+import type { Begun, LoginState, LoginStep, ReceivedLogin } from './login-state.ts'
+import { listOf, type Settlements, sessionParameters, textOf } from './negotiation.ts'
 import { type LoginRequest, Stage } from './pdu/login-request.ts'
-import { loginResponse } from './pdu/login-response.ts'
 import { LoginStatus } from './pdu/login-status.ts'
-import type { SessionParameters } from './session-parameters.ts'
 import {
   encodeText,
   gatherText,
@@ -30,160 +28,11 @@ import {
   uniqueKeys,
 } from './text.ts'
 
-/** A Login Request as the framer hands it over. */
-export interface ReceivedLogin {
-  readonly request: LoginRequest
-  readonly data: readonly Buffer[]
-}
-
-/** A Login Response: header and data segment for `encodeFrame`, without digests. */
-export interface LoginReply {
-  readonly header: Buffer
-  readonly data: Buffer
-}
-
-type LoginStage = typeof Stage.SECURITY | typeof Stage.OPERATIONAL
-
-/** What all requests of one login have in common. RFC 7143 6.3, 11.12.5 to 11.12.8. */
-interface LoginIdentity {
-  readonly isid: Buffer
-  readonly cid: number
-  readonly initiatorTaskTag: number
-  /** 0 asks for a new session; otherwise the session that this connection joins. */
-  readonly tsih: number
-}
-
-interface Begun {
-  readonly policy: LoginPolicy
-  readonly identity: LoginIdentity
-  readonly stage: LoginStage
-  readonly settled: Settlements
-  readonly initiatorMaxRecv: number | undefined
-  readonly declaredMaxRecv: boolean
-  readonly statSn: number
-  readonly rounds: number
-}
-
-export type LoginState =
-  | { readonly kind: 'new'; readonly policy: LoginPolicy }
-  /** Waiting for a request; `text` is what came before it with the C bit. */
-  | ({ readonly kind: 'listening'; readonly text: TextParts } & Begun)
-  /** Our answer is longer than one PDU: each empty request fetches the next piece. */
-  | ({ readonly kind: 'telling'; readonly queue: readonly Buffer[] } & Begun)
-
-/** A login for a session that exists already. RFC 7143 6.3.1, 6.3.4. */
-export interface JoinedSession {
-  readonly tsih: number
-  readonly cid: number
-}
-
-export interface LoginFacts {
-  /** Of a login that joins a session only what has the scope of a connection counts. */
-  readonly parameters: SessionParameters
-  /** CmdSN of the first command that this session expects. */
-  readonly expCmdSn: number
-  /** StatSN of the first response after the login. */
-  readonly statSn: number
-  /** Present where TSIH was not 0: the connection is added to, or reinstated in, that session. */
-  readonly join?: JoinedSession
-}
-
-export type LoginStep =
-  | { readonly kind: 'respond'; readonly state: LoginState; readonly reply: LoginReply }
-  /** All is agreed but the last response; exactly one of the two functions is to be called. */
-  | {
-      readonly kind: 'decide'
-      readonly facts: LoginFacts
-      readonly accept: (tsih: number) => LoginReply
-      readonly refuse: (status: number, pairs?: readonly TextPair[]) => LoginReply
-    }
-  /** Send this and close the connection. */
-  | {
-      readonly kind: 'refuse'
-      readonly reply: LoginReply
-      readonly status: number
-      readonly why: string
-    }
-
-const nothing = Buffer.alloc(0)
 /** Until the initiator declares another; our answers never need more. RFC 7143 13.12. */
 const loginSegmentBytes = 8192
 
 export function beginLogin(policy: LoginPolicy): LoginState {
   return { kind: 'new', policy }
-}
-
-interface ReplyFields {
-  readonly stage: number
-  readonly next?: number
-  readonly continues?: boolean
-  readonly tsih?: number
-  readonly statSn?: number
-  readonly status?: number
-  readonly windowCommands?: number
-  readonly data?: Buffer
-}
-
-function reply(request: LoginRequest, fields: ReplyFields): LoginReply {
-  const status = fields.status ?? LoginStatus.SUCCESS
-  const header = loginResponse.build({
-    transit: fields.next !== undefined,
-    continues: fields.continues ?? false,
-    currentStage: fields.stage,
-    nextStage: fields.next ?? 0,
-    versionMax: 0,
-    versionActive: 0,
-    isid: request.isid,
-    tsih: fields.tsih ?? request.tsih,
-    initiatorTaskTag: request.initiatorTaskTag,
-    statSn: fields.statSn ?? 0,
-    // Login requests are immediate: the next command carries the CmdSN that they show.
-    expCmdSn: request.cmdSn,
-    maxCmdSn: serialAdd(request.cmdSn, (fields.windowCommands ?? 1) - 1),
-    statusClass: status >> 8,
-    statusDetail: status & 0xff,
-  })
-  return { header, data: fields.data ?? nothing }
-}
-
-function refuse(
-  request: LoginRequest,
-  status: number,
-  why: string,
-): LoginStep & { kind: 'refuse' } {
-  return {
-    kind: 'refuse',
-    reply: reply(request, { stage: request.currentStage, status }),
-    status,
-    why,
-  }
-}
-
-/** Rules that a single request must obey. RFC 7143 6.3.1, 11.12.1 to 11.12.3. */
-function faultOfFlags(request: LoginRequest): string | undefined {
-  const { currentStage, nextStage, transit, continues } = request
-  if (currentStage !== Stage.SECURITY && currentStage !== Stage.OPERATIONAL) return 'no such stage'
-  if (!transit) return undefined
-  if (continues) return 'T and C bit together'
-  if (nextStage !== Stage.OPERATIONAL && nextStage !== Stage.FULL_FEATURE)
-    return 'no such next stage'
-  return nextStage > currentStage ? undefined : 'next stage is not ahead'
-}
-
-function refuseNew(request: LoginRequest): LoginStep | undefined {
-  return request.versionMin > 0
-    ? refuse(request, LoginStatus.UNSUPPORTED_VERSION, 'only version 0 is spoken')
-    : undefined
-}
-
-function faultOfIdentity(state: Begun, request: LoginRequest): string | undefined {
-  const { identity, stage, rounds } = state
-  if (!request.isid.equals(identity.isid)) return 'ISID changed'
-  if (request.cid !== identity.cid) return 'CID changed'
-  if (request.tsih !== identity.tsih) return 'TSIH changed'
-  if (request.initiatorTaskTag !== identity.initiatorTaskTag) return 'InitiatorTaskTag changed'
-  if (request.currentStage !== stage) return 'not the stage that was agreed'
-  return rounds >= loginRounds ? 'too many rounds' : undefined
 }
 
 /** Takes one Login Request. `received` is borrowed: what is kept of it is copied. */
@@ -207,6 +56,8 @@ function begin(policy: LoginPolicy, request: LoginRequest): Begun {
     identity: { isid: Buffer.from(isid), cid, initiatorTaskTag, tsih },
     stage: currentStage === Stage.SECURITY ? Stage.SECURITY : Stage.OPERATIONAL,
     settled: new Map(),
+    chap: { kind: 'idle' },
+    said: [],
     initiatorMaxRecv: undefined,
     declaredMaxRecv: false,
     // The first StatSN is ours to choose. RFC 7143 11.13.4.
@@ -234,14 +85,15 @@ function listen(begun: Begun, before: TextParts, { request, data }: ReceivedLogi
 }
 
 function answer(begun: Begun, request: LoginRequest, text: Buffer): LoginStep {
-  const pairs = parseText(text)
-  const offers = isTextFault(pairs) ? pairs : uniqueKeys(pairs)
-  if (isTextFault(offers)) return refuse(request, LoginStatus.INITIATOR_ERROR, offers.why)
+  const parsed = parseText(text)
+  const unique = isTextFault(parsed) ? parsed : uniqueKeys(parsed)
+  if (isTextFault(unique)) return refuse(request, LoginStatus.INITIATOR_ERROR, unique.why)
+  const { offers, chapSaid } = apart(begun.policy, unique)
   const answered = answerKeys(
     {
       stage: begun.stage === Stage.SECURITY ? 'security' : 'operational',
       settled: begun.settled,
-      own: ownValues(begun.policy),
+      own: ownValues(begun.policy, isDiscovery(begun.settled, offers)),
       joins: begun.identity.tsih !== 0,
     },
     offers,
@@ -254,18 +106,56 @@ function answer(begun: Begun, request: LoginRequest, text: Buffer): LoginStep {
     if (missing !== undefined) return missing
   }
   const declares = begun.stage === Stage.OPERATIONAL && !begun.declaredMaxRecv
-  const outgoing = [
-    ...declarations(begun.policy, { leading, declares, settled }),
-    ...answered.answers,
-  ]
   const next: Begun = {
     ...begun,
     settled,
+    said: [...begun.said, ...offers],
     initiatorMaxRecv: answered.initiatorMaxRecv ?? begun.initiatorMaxRecv,
     declaredMaxRecv: begun.declaredMaxRecv || declares,
     rounds: begun.rounds + 1,
   }
-  return tell(next, request, splitText(encodeText(outgoing), loginSegmentBytes))
+  const told = [...declarations(begun.policy, { leading, declares, settled }), ...answered.answers]
+  return authenticate(next, request, { chapSaid, told })
+}
+
+/** CHAP keys mean something only in the exchange that is agreed on with AuthMethod. */
+function apart({ chap }: LoginPolicy, unique: ReadonlyMap<string, string>) {
+  const mine = ([key]: readonly [string, string]) => chap !== undefined && chapKeys.has(key)
+  const all = [...unique]
+  return {
+    offers: new Map(all.filter((pair) => !mine(pair))),
+    chapSaid: new Map(all.filter(mine)),
+  }
+}
+
+function isDiscovery(settled: Settlements, offers?: ReadonlyMap<string, string>): boolean {
+  const { name } = keys.SessionType
+  return (settled.get(name) ?? offers?.get(name)) === 'Discovery'
+}
+
+interface Exchanged {
+  readonly chapSaid: ReadonlyMap<string, string>
+  readonly told: readonly TextPair[]
+}
+
+function authenticate(begun: Begun, request: LoginRequest, exchanged: Exchanged): LoginStep {
+  const { policy, settled } = begun
+  let { chap } = begun
+  let own: readonly TextPair[] = []
+  if (policy.chap !== undefined) {
+    if (chap.kind === 'idle' && listOf(settled, keys.AuthMethod) === 'CHAP') {
+      chap = { kind: 'agreed' }
+    }
+    const initiatorName = textOf(settled, keys.InitiatorName) ?? ''
+    const step = advanceChapTarget(policy.chap, chap, { keys: exchanged.chapSaid, initiatorName })
+    if (step.kind === 'failed') {
+      return refuse(request, LoginStatus.AUTHENTICATION_FAILURE, step.why)
+    }
+    chap = step.state
+    own = step.pairs
+  }
+  const text = encodeText([...exchanged.told, ...own])
+  return tell({ ...begun, chap }, request, splitText(text, loginSegmentBytes))
 }
 
 /** RFC 7143 6.3: the first request names the initiator, and the target of a normal session. */
@@ -309,12 +199,17 @@ function tell(begun: Begun, request: LoginRequest, queue: readonly Buffer[]): Lo
       reply: reply(request, { stage, statSn, data, continues: true }),
     }
   }
-  if (!request.transit) {
+  const { kind } = begun.chap
+  // RFC 7143 6.3.2: a target that has not seen the proof stays in the security stage.
+  if (!request.transit || kind === 'agreed' || kind === 'challenged') {
     return {
       kind: 'respond',
       state: { ...next, kind: 'listening', text: noText },
       reply: reply(request, { stage, statSn, data }),
     }
+  }
+  if (mustProve(begun) && kind !== 'proven') {
+    return refuse(request, LoginStatus.AUTHENTICATION_FAILURE, 'a login without CHAP')
   }
   if (request.nextStage === Stage.FULL_FEATURE) return decide(next, request, data)
   return {
@@ -322,6 +217,11 @@ function tell(begun: Begun, request: LoginRequest, queue: readonly Buffer[]): Lo
     state: { ...next, kind: 'listening', stage: Stage.OPERATIONAL, text: noText },
     reply: reply(request, { stage, statSn, data, next: request.nextStage }),
   }
+}
+
+/** Has this session to be authenticated? Every connection of it has, then. */
+function mustProve({ policy: { chap }, settled }: Begun): boolean {
+  return chap !== undefined && (chap.discovery || !isDiscovery(settled))
 }
 
 /** RFC 7143 6.2: while our text goes on with the C bit, requests carry no text. */
@@ -354,6 +254,8 @@ function decide(begun: Begun, request: LoginRequest, data: Buffer): LoginStep {
       parameters,
       expCmdSn: request.cmdSn,
       statSn: begun.statSn,
+      said: begun.said,
+      ...(begun.chap.kind === 'proven' ? { chapUser: begun.chap.user } : {}),
       ...(identity.tsih === 0 ? {} : { join: { tsih: identity.tsih, cid: identity.cid } }),
     },
     accept: (tsih) =>

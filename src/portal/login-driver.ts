@@ -9,13 +9,8 @@ import { encodeFrame } from '../iscsi/encode-frame.ts'
 import type { Frame } from '../iscsi/framer.ts'
 import { keys } from '../iscsi/keys.ts'
 import type { LoginPolicy } from '../iscsi/login-policy.ts'
-import {
-  advanceLogin,
-  beginLogin,
-  type LoginReply,
-  type LoginState,
-  type LoginStep,
-} from '../iscsi/login-target.ts'
+import type { LoginReply, LoginState, LoginStep } from '../iscsi/login-state.ts'
+import { advanceLogin, beginLogin } from '../iscsi/login-target.ts'
 import { loginRequest } from '../iscsi/pdu/login-request.ts'
 import { describeLoginStatus, LoginStatus } from '../iscsi/pdu/login-status.ts'
 import { Opcode } from '../iscsi/pdu/opcode.ts'

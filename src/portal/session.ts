@@ -7,7 +7,7 @@
 import { portal } from '../base/limits.ts'
 import { CommandWindow } from '../iscsi/command-window.ts'
 import type { Frame } from '../iscsi/framer.ts'
-import type { LoginFacts } from '../iscsi/login-target.ts'
+import type { LoginFacts } from '../iscsi/login-state.ts'
 import { AsyncEvent, asyncMessage } from '../iscsi/pdu/async-message.ts'
 import { LogoutReason, logoutRequest } from '../iscsi/pdu/logout-request.ts'
 import { LogoutOutcome, logoutResponse } from '../iscsi/pdu/logout-response.ts'

@@ -16,13 +16,8 @@ import {
   type LoginPolicy,
   plainLoginPolicy,
 } from '../../../src/iscsi/login-policy.ts'
-import {
-  advanceLogin,
-  beginLogin,
-  type LoginReply,
-  type LoginState,
-  type LoginStep,
-} from '../../../src/iscsi/login-target.ts'
+import type { LoginReply, LoginState, LoginStep } from '../../../src/iscsi/login-state.ts'
+import { advanceLogin, beginLogin } from '../../../src/iscsi/login-target.ts'
 import { type LoginRequest, loginRequest } from '../../../src/iscsi/pdu/login-request.ts'
 import { type LoginResponse, loginResponse } from '../../../src/iscsi/pdu/login-response.ts'
 import { describeLoginStatus } from '../../../src/iscsi/pdu/login-status.ts'
