@@ -42,6 +42,17 @@ export class DataReader {
     this.#buffers = buffers
   }
 
+  /** The same for a list of buffers, whose bytes count as one run. */
+  firstDifferenceOf(others: readonly Buffer[]): number | undefined {
+    let offset = 0
+    for (const other of others) {
+      const difference = this.firstDifference(other)
+      if (difference !== undefined) return offset + difference
+      offset += other.length
+    }
+    return undefined
+  }
+
   /**
    * Compares what comes next with `other`: the offset of the first byte that is not equal, or
    * undefined. There must be as much data left as `other` has.

@@ -3,10 +3,17 @@
  * it arrives, and again in the turn in which the store is touched: between the two its data came,
  * and the configuration may have moved. It owns nothing; the volume's state is targets/replica's.
  */
-import { blockBytes } from '../../src/base/limits.ts'
+import { pageBytes } from '../../src/base/limits.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
-import type { BlockExtent, LogicalUnit, Silence, UnitFacts } from '../../src/scsi/logical-unit.ts'
-import { checkCondition, good, type ScsiResult } from '../../src/scsi/result.ts'
+import type {
+  AllocationRun,
+  BlockExtent,
+  LogicalUnit,
+  Silence,
+  UnitFacts,
+  WriteOptions,
+} from '../../src/scsi/logical-unit.ts'
+import { checkCondition, good, isGood, type ScsiResult } from '../../src/scsi/result.ts'
 import { LOGICAL_UNIT_NOT_SUPPORTED } from '../../src/scsi/sense.ts'
 import { answerRefused, compare, type FenceView, isCompared } from '../../src/volume/comparator.ts'
 import { FenceFlag } from '../../src/volume/generation-header.ts'
@@ -16,6 +23,13 @@ import type { HeldVolume } from '../replica/held-volume.ts'
 import type { SegmentView } from '../replica/segment-views.ts'
 import type { ReplicaStore } from '../store/replica-store.ts'
 import { storeFailure } from './store-failure.ts'
+import {
+  type CompareAndWrite,
+  compareAndWrite,
+  mapping,
+  orWrite,
+  writeAtomic,
+} from './store-updates.ts'
 import type { UnitCounters } from './unit-counters.ts'
 
 export interface FencedUnitContext {
@@ -45,7 +59,9 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
   get facts(): UnitFacts {
     const blocks = this.#view?.segment.blocks ?? 0
     if (this.#facts?.blocks !== blocks) {
-      this.#facts = unitFacts(this.#segmentId, { blocks, blockBytes, thin: true })
+      const { blockBytes } = this.#context.volume.map
+      const atomicBlocks = pageBytes / blockBytes
+      this.#facts = unitFacts(this.#segmentId, { blocks, blockBytes, thin: true, atomicBlocks })
     }
     return this.#facts
   }
@@ -63,7 +79,7 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     counters.reads += 1
     return this.#touch(task, 'read', async (store) => {
       const data = await store.read(lba, blocks)
-      counters.readBytes += blocks * blockBytes
+      counters.readBytes += blocks * store.blockBytes
       return store.release === undefined ? good(data) : good(data, () => store.release?.(data))
     })
   }
@@ -72,7 +88,7 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     task: PortalTask,
     lba: number,
     data: readonly Buffer[],
-    options: { readonly forceUnitAccess: boolean },
+    options: WriteOptions,
   ): Promise<Answer> {
     const { counters } = this.#context
     counters.writes += 1
@@ -81,6 +97,54 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
       for (const { length } of data) counters.writtenBytes += length
       if (options.forceUnitAccess) await store.flush()
       return good()
+    })
+  }
+
+  compareAndWrite(
+    task: PortalTask,
+    lba: number,
+    data: CompareAndWrite,
+    options: WriteOptions,
+  ): Promise<Answer> {
+    return this.#change(task, options, (store) => compareAndWrite(store, lba, data))
+  }
+
+  orWrite(
+    task: PortalTask,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
+  ): Promise<Answer> {
+    return this.#change(task, options, (store) => orWrite(store, lba, data))
+  }
+
+  writeAtomic(
+    task: PortalTask,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
+  ): Promise<Answer> {
+    return this.#change(task, options, (store) => writeAtomic(store, lba, data))
+  }
+
+  mapping(
+    task: PortalTask,
+    range: BlockExtent,
+    runs: number,
+  ): Promise<readonly AllocationRun[] | Answer> {
+    return this.#touch(task, 'read', async (store) => mapping(store, range, runs))
+  }
+
+  #change(
+    task: PortalTask,
+    options: WriteOptions,
+    run: (store: ReplicaStore) => Promise<ScsiResult>,
+  ): Promise<Answer> {
+    this.#context.counters.writes += 1
+    return this.#touch(task, 'write', async (store) => {
+      const result = await run(store)
+      if (options.forceUnitAccess && isGood(result)) await store.flush()
+      return result
     })
   }
 
@@ -106,11 +170,11 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
    * Compares, counts the operation as begun and calls the store, all in one turn: a close that
    * comes later waits for it, one that came before was seen.
    */
-  async #touch(
+  async #touch<R = never>(
     task: PortalTask,
     doing: Doing,
-    run: (store: ReplicaStore) => Promise<ScsiResult>,
-  ): Promise<Answer> {
+    run: (store: ReplicaStore) => Promise<ScsiResult | R>,
+  ): Promise<Answer | R> {
     const refusal = this.#refuse(task)
     if (refusal !== undefined) return refusal
     const store = this.#context.replica(this.#segmentId)

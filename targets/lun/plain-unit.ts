@@ -1,12 +1,26 @@
 /**
  * A logical unit that is nothing but a store: no generation, no map. For the standalone target.
  */
-import type { BlockExtent, LogicalUnit, Task, UnitFacts } from '../../src/scsi/logical-unit.ts'
-import { good, type ScsiResult } from '../../src/scsi/result.ts'
+import type {
+  AllocationRun,
+  BlockExtent,
+  LogicalUnit,
+  Task,
+  UnitFacts,
+  WriteOptions,
+} from '../../src/scsi/logical-unit.ts'
+import { good, isGood, type ScsiResult } from '../../src/scsi/result.ts'
 import type { UnitSettings } from '../../src/scsi/unit-settings.ts'
 import { unitFacts } from '../../src/volume/unit-facts.ts'
 import type { ReplicaStore } from '../store/replica-store.ts'
 import { storeFailure } from './store-failure.ts'
+import {
+  type CompareAndWrite,
+  compareAndWrite,
+  mapping,
+  orWrite,
+  writeAtomic,
+} from './store-updates.ts'
 
 const done = good()
 
@@ -43,11 +57,60 @@ export class PlainUnit implements LogicalUnit {
     _task: Task,
     lba: number,
     data: readonly Buffer[],
-    options: { readonly forceUnitAccess: boolean },
+    options: WriteOptions,
   ): Promise<ScsiResult> {
     const written = this.#store.write(lba, data)
     const durable = options.forceUnitAccess ? written.then(() => this.#store.flush()) : written
     return durable.then(answerGood, writeFailure)
+  }
+
+  compareAndWrite(
+    _task: Task,
+    lba: number,
+    data: CompareAndWrite,
+    options: WriteOptions,
+  ): Promise<ScsiResult> {
+    return this.#change(options, () => compareAndWrite(this.#store, lba, data))
+  }
+
+  orWrite(
+    _task: Task,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
+  ): Promise<ScsiResult> {
+    return this.#change(options, () => orWrite(this.#store, lba, data))
+  }
+
+  writeAtomic(
+    _task: Task,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
+  ): Promise<ScsiResult> {
+    return this.#change(options, () => writeAtomic(this.#store, lba, data))
+  }
+
+  async mapping(
+    _task: Task,
+    range: BlockExtent,
+    runs: number,
+  ): Promise<readonly AllocationRun[] | ScsiResult> {
+    try {
+      return mapping(this.#store, range, runs)
+    } catch (error) {
+      return storeFailure(error, 'read')
+    }
+  }
+
+  async #change(options: WriteOptions, run: () => Promise<ScsiResult>): Promise<ScsiResult> {
+    try {
+      const result = await run()
+      if (options.forceUnitAccess && isGood(result)) await this.#store.flush()
+      return result
+    } catch (error) {
+      return storeFailure(error, 'write')
+    }
   }
 
   async unmap(_task: Task, extents: readonly BlockExtent[]): Promise<ScsiResult> {

@@ -19,7 +19,7 @@ import {
 } from '../../src/control/messages/server.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import type { Log } from '../../src/ports/log.ts'
-import type { VolumeMap } from '../../src/volume/map.ts'
+import type { Segment, VolumeMap } from '../../src/volume/map.ts'
 import { BegunOperations } from './begun-operations.ts'
 import type { SegmentStore } from './segment-store.ts'
 import { heldSegments, type SegmentView, segmentViews } from './segment-views.ts'
@@ -246,7 +246,8 @@ export class HeldVolume {
   async #applyToStore(map: VolumeMap): Promise<void> {
     const { store, serverId } = this.#context
     const next = heldSegments(map, serverId)
-    for (const { segment } of next) await this.#applySegment(segment.segmentId, segment.blocks)
+    const { blockBytes } = map
+    for (const { segment } of next) await this.#applySegment({ ...segment, blockBytes })
     const kept = new Set(next.map(({ segment }) => segment.segmentId))
     for (const { segmentId } of this.map.segments) {
       if (!kept.has(segmentId) && store.replicaBlocks(segmentId) !== undefined) {
@@ -256,12 +257,16 @@ export class HeldVolume {
     }
   }
 
-  async #applySegment(segmentId: string, blocks: number): Promise<void> {
+  async #applySegment({
+    segmentId,
+    blocks,
+    blockBytes,
+  }: Pick<Segment, 'segmentId' | 'blocks'> & Pick<VolumeMap, 'blockBytes'>): Promise<void> {
     const { store } = this.#context
     const held = store.replicaBlocks(segmentId)
     if (held === undefined) {
       this.#mustNotBeLost(segmentId)
-      await store.createReplica(segmentId, blocks)
+      await store.createReplica(segmentId, blocks, blockBytes)
     } else if (held !== blocks) await store.resizeReplica(segmentId, blocks)
   }
 

@@ -5,7 +5,7 @@ export interface SegmentStore {
   /** Length of a replica; undefined where there is none. Throws while the store is not open. */
   replicaBlocks(segmentId: string): number | undefined
   /** An empty replica. */
-  createReplica(segmentId: string, blocks: number): Promise<void>
+  createReplica(segmentId: string, blocks: number, blockBytes: number): Promise<void>
   /** What is added reads as zeros; what is cut off is given back. */
   resizeReplica(segmentId: string, blocks: number): Promise<void>
   /** Gives all of its pages back. */

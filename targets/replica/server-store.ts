@@ -53,8 +53,8 @@ export class ServerStore implements SegmentStore {
     return this.#open().replica(segmentId)?.blocks
   }
 
-  async createReplica(segmentId: string, blocks: number): Promise<void> {
-    await this.#open().createReplica(segmentId, blocks)
+  async createReplica(segmentId: string, blocks: number, blockBytes: number): Promise<void> {
+    await this.#open().createReplica(segmentId, blocks, blockBytes)
   }
 
   async resizeReplica(segmentId: string, blocks: number): Promise<void> {

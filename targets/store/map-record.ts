@@ -2,7 +2,7 @@
  * Records of the mapping log, big endian:
  *
  *    0  length of the record in bytes      4  CRC32C of all that follows
- *    8  sequence (8 bytes)                16  kind, 3 reserved bytes
+ *    8  sequence (8 bytes)                16  kind, flags (01h: map replaces a mapping), 2 reserved
  *   20  layer, 0: the live one            24  replica, page, then physical page or count (map, free)
  *                                             or the sequence covered (8 bytes; flush)
  *
@@ -13,6 +13,7 @@ import { assert } from '../../src/base/assert.ts'
 import { crc32c } from '../../src/base/crc32c.ts'
 
 const kinds = { map: 1, free: 2, flush: 4 } as const
+const replacesFlag = 0x01
 const mappingBytes = 36
 const flushBytes = 32
 
@@ -24,6 +25,8 @@ export type MappingRecord =
       readonly replica: number
       readonly page: number
       readonly physical: number
+      /** The page was mapped before, elsewhere: that physical page is freed by the same record. */
+      readonly replaces?: true
     }
   | {
       readonly kind: 'free'
@@ -52,6 +55,7 @@ export function encodeRecord(record: MapRecord, sequence: number): Buffer {
   bytes.writeUInt8(kinds[record.kind], 16)
   if (flush) writeNumber(bytes, record.covers, 24)
   else {
+    if (record.kind === 'map' && record.replaces) bytes.writeUInt8(replacesFlag, 17)
     bytes.writeUInt32BE(record.replica, 24)
     bytes.writeUInt32BE(record.page, 28)
     bytes.writeUInt32BE(record.kind === 'map' ? record.physical : record.count, 32)
@@ -82,7 +86,10 @@ function decodeBody(bytes: Buffer): MapRecord | undefined {
   const replica = bytes.readUInt32BE(24)
   const page = bytes.readUInt32BE(28)
   const last = bytes.readUInt32BE(32)
-  if (kind === kinds.map) return { kind: 'map', replica, page, physical: last }
+  if (kind === kinds.map) {
+    const replaces = (bytes.readUInt8(17) & replacesFlag) !== 0
+    return { kind: 'map', replica, page, physical: last, ...(replaces && { replaces }) }
+  }
   if (kind === kinds.free) return { kind: 'free', replica, page, count: last }
   return undefined
 }

@@ -24,6 +24,12 @@ export class OperationEras {
 
 export class Era {
   active = 0
+  /** For operations that are one promise: made once, so that each of them is a chain of two. */
+  readonly left = (): void => this.leave()
+  readonly leftFailing = (error: unknown): never => {
+    this.leave()
+    throw error
+  }
   #idle: (() => void) | undefined
 
   leave(): void {

@@ -6,7 +6,7 @@
  */
 import { assert } from '../../src/base/assert.ts'
 import { StorageError } from '../../src/base/errors.ts'
-import { pageBytes, store } from '../../src/base/limits.ts'
+import { pageBytes, smallestBlockBytes, store } from '../../src/base/limits.ts'
 import type { Cancel, Clock } from '../../src/ports/clock.ts'
 import { PageTable } from './page-table.ts'
 import { PagedReplica } from './paged-replica.ts'
@@ -102,16 +102,21 @@ export class PageStore {
   }
 
   /** Durable when it resolves. Conflict where the id is taken. */
-  async createReplica(id: string, blocks: number): Promise<void> {
+  async createReplica(
+    id: string,
+    blocks: number,
+    blockBytes: number = smallestBlockBytes,
+  ): Promise<void> {
     assert(identifier.test(id), `"${id}" can name a replica`)
     checkBlocks(blocks)
+    assert(pageBytes % blockBytes === 0, 'a page holds whole blocks')
     await this.#core.metadataQueue.run(async () => {
       this.#core.check()
       if (this.#replicas.has(id)) throw new StorageError('conflict', `replica ${id} exists`)
       const number = this.#core.metadata.state.nextReplica
-      const record = { number, blocks }
+      const record = { number, blocks, blockBytes }
       await this.#core.commit({ nextReplica: number + 1 }, { put: [replicaEntry(id, record)] })
-      const replica = { id, number, blocks, table: new PageTable() }
+      const replica = { id, number, blocks, blockBytes, table: new PageTable() }
       this.#core.replicas.set(number, replica)
       this.#replicas.set(id, { number, store: new PagedReplica(this.#core, replica) })
     })
@@ -129,7 +134,10 @@ export class PageStore {
     }
     await this.#core.metadataQueue.run(async () => {
       this.#core.check()
-      await this.#core.commit({}, { put: [replicaEntry(id, { number, blocks })] })
+      await this.#core.commit(
+        {},
+        { put: [replicaEntry(id, { number, blocks, blockBytes: paged.blockBytes })] },
+      )
       const replica = this.#core.replicas.get(number)
       if (replica !== undefined) replica.blocks = blocks
     })

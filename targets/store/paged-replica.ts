@@ -6,23 +6,17 @@
  */
 import { BufferCursor } from '../../src/base/buffer-cursor.ts'
 import { StorageError } from '../../src/base/errors.ts'
-import { blockBytes, pageBytes, store } from '../../src/base/limits.ts'
+import { pageBytes, store } from '../../src/base/limits.ts'
 import { blocksOf, checkRange } from './block-range.ts'
+import { BusyPages } from './busy-pages.ts'
 import type { MappingRecord } from './map-record.ts'
+import type { Era } from './operation-eras.ts'
+import { piecesOf } from './page-pieces.ts'
 import type { OpenReplica } from './recovery.ts'
-import type { BlockRun, ReplicaStore } from './replica-store.ts'
+import type { BlockRun, Change, ReplicaStore } from './replica-store.ts'
 import { settleAll } from './serial-queue.ts'
 import type { StoreCore } from './store-core.ts'
 import { zeros } from './zeros.ts'
-
-const pageBlocks = pageBytes / blockBytes
-
-/** A part of a range that lies in one page. */
-interface Piece {
-  readonly page: number
-  readonly offsetBytes: number
-  readonly bytes: number
-}
 
 interface Write {
   readonly atBytes: number
@@ -30,17 +24,32 @@ interface Write {
   readonly buffers: Buffer[]
 }
 
+/** Pages from `first` up to `end`. */
+interface PageRun {
+  readonly first: number
+  readonly end: number
+}
+
+const nothing = (): void => undefined
+
 export class PagedReplica implements ReplicaStore {
   readonly thin = true
+  readonly blockBytes: number
+  /** An atomic write is one page written anew. */
+  readonly atomicBlocks: number
+  readonly #pageBlocks: number
   readonly #core: StoreCore
   readonly #replica: OpenReplica
-  /** Pages being written for the first time; settles, never rejects, when that has ended. */
-  readonly #allocating = new Map<number, Promise<void>>()
+  /** Pages that are being written for the first time, or changed by one operation alone. */
+  readonly #busy = new BusyPages()
   #dropped = false
 
   constructor(core: StoreCore, replica: OpenReplica) {
     this.#core = core
     this.#replica = replica
+    this.blockBytes = replica.blockBytes
+    this.#pageBlocks = pageBytes / replica.blockBytes
+    this.atomicBlocks = this.#pageBlocks
   }
 
   get blocks(): number {
@@ -66,20 +75,41 @@ export class PagedReplica implements ReplicaStore {
   }
 
   async write(lba: number, data: readonly Buffer[]): Promise<void> {
-    const blocks = blocksOf(data)
+    const blocks = blocksOf(data, this.blockBytes)
+    const run = this.#pagesOf(lba, blocks)
     for (;;) {
       this.#check(lba, blocks)
-      const first = Math.floor(lba / pageBlocks)
-      const end = Math.ceil((lba + blocks) / pageBlocks)
-      const busy = this.#allocationsIn(first, end)
+      const busy = this.#busy.within(run.first, run.end)
       if (busy.length > 0) {
         await Promise.all(busy)
         continue
       }
-      const fresh = this.#takePages(first, end)
-      if (fresh !== undefined) return this.#writeNow(lba, data, fresh)
+      const fresh = this.#takePages(run)
+      if (fresh !== undefined) {
+        const free = fresh.size === 0 ? nothing : this.#busy.take(fresh.keys())
+        return this.#writeNow(lba, data, fresh, free)
+      }
       await this.#core.makeSpace()
     }
+  }
+
+  async update(lba: number, blocks: number, change: Change): Promise<void> {
+    await this.#alone(lba, blocks, async () => {
+      const data = change(await this.read(lba, blocks))
+      if (data !== undefined) await this.#writeTaken(lba, data)
+    })
+  }
+
+  /** A hole gets its page as with any write; a page that is there is replaced by another one. */
+  async writeAtomic(lba: number, data: readonly Buffer[]): Promise<void> {
+    const blocks = blocksOf(data, this.blockBytes)
+    const { first, end } = this.#pagesOf(lba, blocks)
+    if (end - first > 1) throw new StorageError('invalid', 'an atomic write across two pages')
+    await this.#alone(lba, blocks, () => {
+      const former = this.#replica.table.get(first)
+      if (former === undefined) return this.#writeTaken(lba, data)
+      return this.#replace(first, former, { offsetBlocks: lba % this.#pageBlocks, data })
+    })
   }
 
   async unmap(lba: number, blocks: number): Promise<void> {
@@ -94,6 +124,7 @@ export class PagedReplica implements ReplicaStore {
 
   run(lba: number): BlockRun {
     this.#check(lba, 1)
+    const pageBlocks = this.#pageBlocks
     const page = Math.floor(lba / pageBlocks)
     const { table } = this.#replica
     const mapped = table.get(page) !== undefined
@@ -120,6 +151,83 @@ export class PagedReplica implements ReplicaStore {
     checkRange(lba, blocks, this.#replica.blocks)
   }
 
+  #pagesOf(lba: number, blocks: number): PageRun {
+    const first = Math.floor(lba / this.#pageBlocks)
+    return { first, end: Math.ceil((lba + blocks) / this.#pageBlocks) }
+  }
+
+  /**
+   * Runs a job with nobody else writing in the pages of a range: who comes waits for their end, and
+   * the job for the end of who came before, whatever it does. So plain writes pay nothing for it.
+   */
+  async #alone(lba: number, blocks: number, job: () => Promise<void>): Promise<void> {
+    const { first, end } = this.#pagesOf(lba, blocks)
+    const free = await this.#busy.takeRun(first, end, () => this.#check(lba, blocks))
+    try {
+      await this.#core.eras.drained()
+      await job()
+    } finally {
+      free()
+    }
+  }
+
+  /** A write to pages that are this operation's alone. */
+  async #writeTaken(lba: number, data: readonly Buffer[]): Promise<void> {
+    const blocks = blocksOf(data, this.blockBytes)
+    for (;;) {
+      this.#check(lba, blocks)
+      const fresh = this.#takePages(this.#pagesOf(lba, blocks))
+      if (fresh !== undefined) return this.#writeNow(lba, data, fresh, nothing)
+      await this.#core.makeSpace()
+    }
+  }
+
+  /** Writes a page as it is to be to another place; one record then makes it the page. */
+  async #replace(
+    page: number,
+    former: number,
+    { offsetBlocks, data }: { readonly offsetBlocks: number; readonly data: readonly Buffer[] },
+  ): Promise<void> {
+    const physical = await this.#takePage(page)
+    const era = this.#core.eras.enter()
+    try {
+      await this.#copyPage(former, physical, { offsetBytes: offsetBlocks * this.blockBytes, data })
+      const replica = this.#replica.number
+      await this.#core.append([{ kind: 'map', replica, page, physical, replaces: true }])
+      this.#core.stillStands()
+    } finally {
+      era.leave()
+    }
+  }
+
+  async #takePage(page: number): Promise<number> {
+    for (;;) {
+      this.#check(page * this.#pageBlocks, 1)
+      const physical = this.#core.allocator.take()
+      if (physical !== undefined) return physical
+      await this.#core.makeSpace()
+    }
+  }
+
+  async #copyPage(
+    from: number,
+    to: number,
+    { offsetBytes, data }: { readonly offsetBytes: number; readonly data: readonly Buffer[] },
+  ): Promise<void> {
+    const { pages, allocator } = this.#core
+    const endBytes = offsetBytes + blocksOf(data, this.blockBytes) * this.blockBytes
+    try {
+      const content = Buffer.allocUnsafe(pageBytes)
+      await pages.read(content, from * pageBytes)
+      const whole = [content.subarray(0, offsetBytes), ...data, content.subarray(endBytes)]
+      await pages.write(whole, to * pageBytes)
+      this.#core.wrote(to * pageBytes, pageBytes)
+    } catch (error) {
+      allocator.release([to])
+      throw error
+    }
+  }
+
   #startReads(lba: number, blocks: number, parts: Buffer[]): Promise<void>[] {
     const { table } = this.#replica
     const reads: Promise<void>[] = []
@@ -132,7 +240,8 @@ export class PagedReplica implements ReplicaStore {
       reads.push(this.#core.pages.read(buffer, atBytes))
       runBytes = 0
     }
-    for (const { page, offsetBytes, bytes } of piecesOf(lba, blocks)) {
+    const { blockBytes } = this
+    for (const { page, offsetBytes, bytes } of piecesOf(lba * blockBytes, blocks * blockBytes)) {
       const physical = table.get(page)
       if (physical === undefined) {
         readRun()
@@ -150,16 +259,8 @@ export class PagedReplica implements ReplicaStore {
     return reads
   }
 
-  #allocationsIn(first: number, end: number): Promise<void>[] {
-    const busy: Promise<void>[] = []
-    for (const [page, ended] of this.#allocating) {
-      if (page >= first && page < end) busy.push(ended)
-    }
-    return busy
-  }
-
   /** Physical pages for the holes of a run; undefined, and nothing taken, when too few are free. */
-  #takePages(first: number, end: number): Map<number, number> | undefined {
+  #takePages({ first, end }: PageRun): Map<number, number> | undefined {
     const { allocator } = this.#core
     const { table } = this.#replica
     const fresh = new Map<number, number>()
@@ -178,35 +279,24 @@ export class PagedReplica implements ReplicaStore {
     return fresh
   }
 
-  /** Runs up to its first I/O in the turn in which the pages were taken. */
+  /**
+   * Runs up to its first I/O in the turn in which the pages were taken. `free` makes the fresh ones
+   * everybody's again.
+   */
   async #writeNow(
     lba: number,
     data: readonly Buffer[],
     fresh: ReadonlyMap<number, number>,
+    free: () => void,
   ): Promise<void> {
     const era = this.#core.eras.enter()
-    const announced = this.#announce(fresh)
     try {
       await this.#writeData(lba, data, fresh)
       if (fresh.size > 0) await this.#core.append(this.#mappings(fresh))
       this.#core.stillStands()
     } finally {
-      announced()
+      free()
       era.leave()
-    }
-  }
-
-  /** Makes other writers of these pages wait until the answer is called. */
-  #announce(fresh: ReadonlyMap<number, number>): () => void {
-    if (fresh.size === 0) return () => undefined
-    let settle = (): void => undefined
-    const ended = new Promise<void>((resolve) => {
-      settle = resolve
-    })
-    for (const page of fresh.keys()) this.#allocating.set(page, ended)
-    return () => {
-      for (const page of fresh.keys()) this.#allocating.delete(page)
-      settle()
     }
   }
 
@@ -231,7 +321,9 @@ export class PagedReplica implements ReplicaStore {
   #planWrites(lba: number, data: readonly Buffer[], fresh: ReadonlyMap<number, number>): Write[] {
     const cursor = new BufferCursor(data)
     const writes: Write[] = []
-    for (const { page, offsetBytes, bytes } of piecesOf(lba, blocksOf(data))) {
+    const { blockBytes } = this
+    const lengthBytes = blocksOf(data, blockBytes) * blockBytes
+    for (const { page, offsetBytes, bytes } of piecesOf(lba * blockBytes, lengthBytes)) {
       const physical = fresh.get(page)
       const buffers = cursor.take(bytes)
       let atBytes = (physical ?? this.#replica.table.get(page) ?? 0) * pageBytes + offsetBytes
@@ -258,6 +350,7 @@ export class PagedReplica implements ReplicaStore {
 
   /** `size`: where the replica ends; its last page counts as whole when the range reaches there. */
   async #unmapUpTo(from: number, to: number, size: number): Promise<void> {
+    const pageBlocks = this.#pageBlocks
     const firstWhole = Math.ceil(from / pageBlocks)
     const endWhole = to === size ? Math.ceil(to / pageBlocks) : Math.floor(to / pageBlocks)
     if (firstWhole > endWhole) return this.#zero(from, to - from)
@@ -270,10 +363,9 @@ export class PagedReplica implements ReplicaStore {
   }
 
   async #free(page: number, count: number): Promise<void> {
-    await this.#untilAllocated(page, page + count)
-    if (!this.#replica.table.anyMapped(page, count)) return
-    const era = this.#core.eras.enter()
+    const era = await this.#enterWhenFree(page, page + count)
     try {
+      if (!this.#replica.table.anyMapped(page, count)) return
       await this.#core.append([{ kind: 'free', replica: this.#replica.number, page, count }])
       this.#core.stillStands()
     } finally {
@@ -284,40 +376,27 @@ export class PagedReplica implements ReplicaStore {
   /** Zeros a part of one page, where there is a page. */
   async #zero(lba: number, blocks: number): Promise<void> {
     if (blocks <= 0) return
-    const page = Math.floor(lba / pageBlocks)
-    await this.#untilAllocated(page, page + 1)
-    const physical = this.#replica.table.get(page)
-    if (physical === undefined) return
-    const era = this.#core.eras.enter()
+    const page = Math.floor(lba / this.#pageBlocks)
+    const era = await this.#enterWhenFree(page, page + 1)
     try {
-      const atBytes = physical * pageBytes + (lba % pageBlocks) * blockBytes
-      await this.#core.pages.write(zeros(blocks * blockBytes), atBytes)
-      this.#core.wrote(atBytes, blocks * blockBytes)
+      const physical = this.#replica.table.get(page)
+      if (physical === undefined) return
+      const atBytes = physical * pageBytes + (lba % this.#pageBlocks) * this.blockBytes
+      await this.#core.pages.write(zeros(blocks * this.blockBytes), atBytes)
+      this.#core.wrote(atBytes, blocks * this.blockBytes)
       this.#core.stillStands()
     } finally {
       era.leave()
     }
   }
 
-  async #untilAllocated(first: number, end: number): Promise<void> {
+  /** Entered in the turn in which they were free: who takes them next waits for this operation. */
+  async #enterWhenFree(first: number, end: number): Promise<Era> {
     for (;;) {
       this.#core.check()
-      const busy = this.#allocationsIn(first, end)
-      if (busy.length === 0) return
+      const busy = this.#busy.within(first, end)
+      if (busy.length === 0) return this.#core.eras.enter()
       await Promise.all(busy)
     }
   }
-}
-
-function piecesOf(lba: number, blocks: number): Piece[] {
-  const pieces: Piece[] = []
-  const end = (lba + blocks) * blockBytes
-  for (let at = lba * blockBytes; at < end; ) {
-    const page = Math.floor(at / pageBytes)
-    const offsetBytes = at - page * pageBytes
-    const bytes = Math.min(pageBytes - offsetBytes, end - at)
-    pieces.push({ page, offsetBytes, bytes })
-    at += bytes
-  }
-  return pieces
 }

@@ -4,7 +4,7 @@
  * what was written; after another boot, or a failed write-back, only what a flush record covers.
  */
 import { StorageError, toError } from '../../src/base/errors.ts'
-import { pageBytes } from '../../src/base/limits.ts'
+import { pageBytes, smallestBlockBytes } from '../../src/base/limits.ts'
 import type { BlockFile, BlockFiles } from '../../src/ports/block-file.ts'
 import type { KeyValue } from '../../src/ports/key-value.ts'
 import type { Log } from '../../src/ports/log.ts'
@@ -31,6 +31,7 @@ export interface OpenReplica {
   readonly id: string
   readonly number: number
   blocks: number
+  readonly blockBytes: number
   readonly table: PageTable
 }
 
@@ -248,7 +249,7 @@ async function loadTables(
 ): Promise<Pick<OpenDisk, 'allocator' | 'replicas'>> {
   const allocator = new PageAllocator(metadata.state.capacityPages)
   const replicas: OpenReplica[] = []
-  for (const [id, { number, blocks }] of known) {
+  for (const [id, { number, blocks, blockBytes = smallestBlockBytes }] of known) {
     const table = new PageTable()
     for (const { index, value } of await metadata.chunks(number)) table.load(index, value)
     for (const page of table.physicalPages()) {
@@ -256,7 +257,7 @@ async function loadTables(
       const why = `page ${page} of replica ${id} belongs to another one too, or to none of this disk`
       throw new StorageError('not-a-store', `the page store is damaged: ${why}`)
     }
-    replicas.push({ id, number, blocks, table })
+    replicas.push({ id, number, blocks, blockBytes, table })
   }
   return { allocator, replicas }
 }

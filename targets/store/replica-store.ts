@@ -10,8 +10,11 @@
 export interface ReplicaStore {
   /** Logical blocks; may change while it is open. */
   readonly blocks: number
+  readonly blockBytes: number
   /** Unallocated blocks exist, and `unmap` makes them. */
   readonly thin: boolean
+  /** The most that `writeAtomic` takes; no such write crosses a multiple of it. 0: it has none. */
+  readonly atomicBlocks: number
   /** The buffers add up to the range. They may be shared with other reads: never write to them. */
   read(lba: number, blocks: number): Promise<Buffer[]>
   /**
@@ -21,6 +24,13 @@ export interface ReplicaStore {
   release?(data: readonly Buffer[]): void
   /** The buffers add up to whole blocks and are borrowed until it settles. */
   write(lba: number, data: readonly Buffer[]): Promise<void>
+  /**
+   * Reads the range and writes what `change` makes of it, with no other write to it in between;
+   * undefined leaves it as it is.
+   */
+  update(lba: number, blocks: number, change: Change): Promise<void>
+  /** A write of which, after any crash, there is all or nothing, as for every reader. */
+  writeAtomic?(lba: number, data: readonly Buffer[]): Promise<void>
   /** Afterwards the range reads as zeros; space is given back where whole pages are covered. */
   unmap(lba: number, blocks: number): Promise<void>
   /** Every write that had resolved before this call survives the death of the machine. */
@@ -28,6 +38,9 @@ export interface ReplicaStore {
   /** How many blocks from `lba` on are allocated, or not allocated, like the one at `lba`. */
   run(lba: number): BlockRun
 }
+
+/** What was read is shared: never written to. What is returned is as long. */
+export type Change = (stored: readonly Buffer[]) => readonly Buffer[] | undefined
 
 export interface BlockRun {
   readonly mapped: boolean

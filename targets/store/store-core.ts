@@ -193,8 +193,10 @@ export class StoreCore {
     const table = this.replicas.get(record.replica)?.table
     assert(table !== undefined, 'a replica has no operations when it is dropped')
     if (record.kind === 'map') {
-      assert(table.get(record.page) === undefined, 'only a hole is mapped')
+      const former = table.get(record.page)
+      assert((former !== undefined) === (record.replaces === true), 'only a hole is mapped afresh')
       table.set(record.page, record.physical)
+      if (former !== undefined) this.#freed.push({ sequence, pages: [former] })
     } else {
       this.#freed.push({ sequence, pages: table.clear(record.page, record.count) })
     }

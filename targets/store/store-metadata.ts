@@ -30,6 +30,8 @@ export interface StoreState {
 export interface ReplicaRecord {
   readonly number: number
   readonly blocks: number
+  /** Absent in records of 512-byte blocks, as they were before there were others. */
+  readonly blockBytes?: number
 }
 
 type Changes = Pick<Transaction, 'put' | 'remove'>
