@@ -86,6 +86,12 @@ export class BoundCall<T extends Task> implements Call {
   clearReportedLuns(): void {
     this.#around.attentions.clearReportedLuns(this.nexus)
   }
+  get initiatorPorts(): readonly string[] {
+    return this.#around.attentions.initiatorPorts
+  }
+  async abortTasksOf(initiatorPorts: readonly string[]): Promise<void> {
+    await this.#task.abortTasksOf?.(initiatorPorts)
+  }
   raise(attention: Sense, to = (nexus: Nexus) => nexus !== this.nexus): void {
     this.#around.attentions.raise(attention, [this.#task.lun], to)
   }

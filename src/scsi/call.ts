@@ -37,6 +37,13 @@ export interface Call {
   /** The pending unit attention of this nexus, which is thereby cleared. */
   takeAttention(): Sense | undefined
   clearReportedLuns(): void
+  /** Initiator ports that are logged in here. */
+  readonly initiatorPorts: readonly string[]
+  /**
+   * Ends the commands for this unit of other nexuses, by their initiator ports. Resolves when these
+   * can touch nothing any more.
+   */
+  abortTasksOf(initiatorPorts: readonly string[]): Promise<void>
   /** Establishes a unit attention on this unit for the nexuses named, by default all others. */
   raise(attention: Sense, to?: (nexus: Nexus) => boolean): void
   /** The unit cannot serve the medium now, for reasons of its own. */

@@ -6,11 +6,15 @@
 import { assert } from '../base/assert.ts'
 import type { Command } from './command.ts'
 import { inquiryCommands } from './inquiry.ts'
+import type { LogicalUnit } from './logical-unit.ts'
 import { modeSenseCommands } from './mode-sense.ts'
+import { persistentReserveInCommands } from './persistent-reserve-in.ts'
+import { persistentReserveOutCommands } from './persistent-reserve-out.ts'
 import { readCapacityCommands } from './read-capacity.ts'
 import { readWriteCommands } from './read-write.ts'
 import { reportCommandsCommands } from './report-commands.ts'
 import { reportLunsCommands } from './report-luns.ts'
+import { reserveReleaseCommands } from './reserve-release.ts'
 import { unitStateCommands } from './unit-state.ts'
 import { unmapCommands } from './unmap.ts'
 import { verifyCommands } from './verify.ts'
@@ -27,6 +31,9 @@ export const commandTable: readonly Command[] = [
   ...verifyCommands,
   ...writeSameCommands,
   ...unmapCommands,
+  ...persistentReserveInCommands,
+  ...persistentReserveOutCommands,
+  ...reserveReleaseCommands,
 ].sort((one, other) => one.operationCode - other.operationCode)
 
 type Slot = Command | ReadonlyMap<number, Command> | undefined
@@ -46,4 +53,10 @@ const slots: readonly Slot[] = Array.from({ length: 256 }, (_, operationCode) =>
 export function findCommand(cdb: Buffer): Command | undefined {
   const slot = slots[cdb[0]!]
   return slot instanceof Map ? slot.get(cdb[1]! & 0x1f) : (slot as Command | undefined)
+}
+
+/** True when the unit has the operation code, with other service actions than this one. */
+export function isOtherServiceAction(cdb: Buffer, unit: LogicalUnit<never>): boolean {
+  const slot = slots[cdb[0]!]
+  return slot instanceof Map && [...slot.values()].some((row) => row.isOf(unit))
 }

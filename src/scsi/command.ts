@@ -6,6 +6,7 @@ import type { Fields, Value } from '../wire/layout.ts'
 import type { Call, CommandFacts, Outcome } from './call.ts'
 import { type CdbLayout, reservedBitInUse } from './cdb-layout.ts'
 import type { LogicalUnit } from './logical-unit.ts'
+import type { ReservationClass } from './reservation-access.ts'
 import { checkCondition, type FieldPointer, type ScsiResult } from './result.ts'
 import type { Transfer } from './scsi-target.ts'
 import { INVALID_FIELD_IN_CDB, INVALID_FIELD_IN_PARAMETER_LIST } from './sense.ts'
@@ -18,6 +19,8 @@ export interface Command extends CommandFacts {
   /** Answered for a LUN that is not there too, and with a unit attention pending. SAM-5 5.14. */
   readonly anyLun: boolean
   readonly medium: MediumUse
+  /** Which reservations of others hold it up. SPC-4 5.12.1, SBC-3 4.17. */
+  reservation(cdb: Buffer): ReservationClass
   /** Answered whatever state the unit is in, also while it is being sanitized. SBC-3 4.11.2. */
   readonly inAnyState: boolean
   /** Whether this unit has the command. */
@@ -32,6 +35,7 @@ export interface Command extends CommandFacts {
 interface CommandSpec<F extends Fields> {
   readonly anyLun?: boolean
   readonly medium: MediumUse
+  readonly reservation: ReservationClass | ((fields: Value<CdbLayout<F>>) => ReservationClass)
   readonly inAnyState?: boolean
   /** Units that have the command; absent: all of them. */
   when?(unit: LogicalUnit<never>): boolean
@@ -46,6 +50,7 @@ const noTransfer: Transfer = { direction: 'none', bytes: 0 }
 export function command<F extends Fields>(cdb: CdbLayout<F>, spec: CommandSpec<F>): Command {
   const { name, operationCode, serviceAction, usageData } = cdb
   const fieldsOf = (block: Buffer) => cdb.decode(block) as Value<CdbLayout<F>>
+  const { reservation } = spec
   return {
     name,
     operationCode,
@@ -54,6 +59,8 @@ export function command<F extends Fields>(cdb: CdbLayout<F>, spec: CommandSpec<F
     cdb,
     anyLun: spec.anyLun ?? false,
     medium: spec.medium,
+    reservation: (block) =>
+      typeof reservation === 'function' ? reservation(fieldsOf(block)) : reservation,
     inAnyState: spec.inAnyState ?? false,
     isOf: (unit) => spec.when?.(unit) ?? true,
     transfer: (block, blockBytes) => spec.transfer?.(fieldsOf(block), blockBytes) ?? noTransfer,

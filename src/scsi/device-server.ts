@@ -7,9 +7,11 @@
 import { blockBytes } from '../base/limits.ts'
 import { BoundCall, type Surroundings } from './bound-call.ts'
 import type { Call, Outcome } from './call.ts'
-import type { Command } from './command.ts'
-import { findCommand } from './command-table.ts'
+import { type Command, invalidCdbField } from './command.ts'
+import { findCommand, isOtherServiceAction } from './command-table.ts'
 import type { LogicalUnit, Nexus, Silence, Task } from './logical-unit.ts'
+import { conflicts } from './reservation-access.ts'
+import { ReservationWatch } from './reservation-watch.ts'
 import { checkCondition, type ScsiResult, type Sense, Status } from './result.ts'
 import type { ResetScope, ScsiTarget, Transfer } from './scsi-target.ts'
 import {
@@ -33,12 +35,15 @@ export interface LunDirectory<T extends Task> {
 
 const invalidOperationCode = checkCondition(INVALID_COMMAND_OPERATION_CODE)
 const unitNotSupported = checkCondition(LOGICAL_UNIT_NOT_SUPPORTED)
+const otherServiceAction = invalidCdbField(1, 4)
+const conflict: ScsiResult = { status: Status.RESERVATION_CONFLICT }
 const nothing: readonly Buffer[] = []
 
 export class DeviceServer<T extends Task> implements ScsiTarget<T> {
   readonly #directory: LunDirectory<T>
   readonly #attentions = new UnitAttentions()
   readonly #conditions = new WeakMap<LogicalUnit<never>, UnitConditions>()
+  readonly #reservations = new ReservationWatch(this.#attentions)
   readonly #surroundings: Surroundings
 
   constructor(directory: LunDirectory<T>) {
@@ -67,10 +72,14 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     }
     const refused = command && unit.arrive?.(task)
     if (refused) return refused
+    this.#reservations.look(unit, task.lun)
+    // SAM-5 5.3.3: it takes precedence over every other status.
+    if (command && this.reservationConflict(task, unit, command)) return conflict
     // SAM-5 5.14: only INQUIRY, REPORT LUNS and REQUEST SENSE are processed with one pending.
     const attention = command?.anyLun ? undefined : this.#attentions.take(task.nexus, task.lun)
     if (attention) return checkCondition(attention)
-    if (!command) return invalidOperationCode
+    if (!command)
+      return isOtherServiceAction(task.cdb, unit) ? otherServiceAction : invalidOperationCode
     return this.#barred(unit, command) ?? command.check(this.#call(task, unit, nothing))
   }
 
@@ -80,6 +89,8 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     const command = this.#command(task, unit)
     if (!unit && !command?.anyLun) return unitNotSupported
     if (!command) return invalidOperationCode
+    // The reservations may have changed while its data came.
+    if (this.reservationConflict(task, unit, command)) return conflict
     const refused = unit && this.#barred(unit, command)
     if (refused) return refused
     const call = this.#call(task, unit, dataOut)
@@ -104,7 +115,22 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     return encodeSense(result.sense, settings?.state.descriptorSense)
   }
 
+  /** Whether a reservation that another holds now keeps this task from being carried out. */
+  reservationConflict(
+    task: T,
+    unit = this.#directory.unit(task.lun),
+    command = this.#command(task, unit),
+  ): boolean {
+    const table = unit?.settings?.state.reservations
+    if (table === undefined || command === undefined) return false
+    if (table.persistent === undefined && table.reserved === undefined) return false
+    return conflicts(table, task.nexus.initiatorPort, command.reservation(task.cdb))
+  }
+
   nexusGained(nexus: Nexus): void {
+    // What was changed before it came is not told to it.
+    for (const lun of this.#directory.luns())
+      this.#reservations.look(this.#directory.unit(lun), lun)
     this.#attentions.gained(nexus)
   }
 

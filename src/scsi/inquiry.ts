@@ -43,6 +43,7 @@ export const inquiryCommands: readonly Command[] = [
     anyLun: true,
     inAnyState: true,
     medium: 'none',
+    reservation: 'never',
     transfer: dataIn,
     check(call, { enableVitalProductData, pageCode }) {
       if (!enableVitalProductData) return pageCode === 0 ? undefined : invalidFieldInCdb

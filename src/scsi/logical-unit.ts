@@ -23,6 +23,11 @@ export interface Task {
   readonly cdb: Buffer
   /** True once nobody waits for the answer: a unit need not start what it has not begun. */
   readonly aborted: boolean
+  /**
+   * Ends the tasks of other nexuses for the same LUN, without an answer; resolves when they can touch
+   * nothing any more. Absent where a transport knows of no others.
+   */
+  abortTasksOf?(initiatorPorts: readonly string[]): Promise<void>
 }
 
 export interface UnitFacts {

@@ -87,12 +87,14 @@ function modeData10(facts: UnitFacts, wanted: Wanted & { longLbaAccepted: boolea
 export const modeSenseCommands: readonly Command[] = [
   command(modeSense6, {
     medium: 'none',
+    reservation: 'read',
     transfer: dataIn,
     check,
     run: (call, fields) => allocated(modeData6(call.facts, fields), fields.allocationLength),
   }),
   command(modeSense10, {
     medium: 'none',
+    reservation: 'read',
     transfer: dataIn,
     check,
     run: (call, fields) => allocated(modeData10(call.facts, fields), fields.allocationLength),

@@ -54,6 +54,7 @@ function capacity16(facts: UnitFacts): Buffer {
 export const readCapacityCommands: readonly Command[] = [
   command(readCapacity10, {
     medium: 'read',
+    reservation: 'never',
     transfer: () => ({ direction: 'in', bytes: parameterData10.sizeBytes }),
     check: (_call, { lba, partialMediumIndicator }) =>
       lba !== 0 && !partialMediumIndicator ? invalidFieldInCdb : undefined,
@@ -61,6 +62,7 @@ export const readCapacityCommands: readonly Command[] = [
   }),
   command(readCapacity16, {
     medium: 'read',
+    reservation: 'never',
     transfer: ({ allocationLength }) => ({ direction: 'in', bytes: allocationLength }),
     check: (_call, fields) =>
       lba64(fields) !== 0 && !fields.partialMediumIndicator ? invalidFieldInCdb : undefined,

@@ -57,6 +57,7 @@ const access16 = (fields: Long): Access => ({
 function reading<V>(accessOf: (fields: V) => Access) {
   return {
     medium: 'read' as const,
+    reservation: 'read' as const,
     transfer: (fields: V): Transfer => ({
       direction: 'in',
       bytes: accessOf(fields).blocks * blockBytes,
@@ -69,6 +70,7 @@ function reading<V>(accessOf: (fields: V) => Access) {
 function writing<V>(accessOf: (fields: V) => Access) {
   return {
     medium: 'write' as const,
+    reservation: 'write' as const,
     transfer: (fields: V): Transfer => ({
       direction: 'out',
       bytes: accessOf(fields).blocks * blockBytes,

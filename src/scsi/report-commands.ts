@@ -84,6 +84,7 @@ export const reportCommandsCommands: readonly Command[] = [
   command(reportSupportedOperationCodes, {
     inAnyState: true,
     medium: 'none',
+    reservation: 'read',
     transfer: dataIn,
     check,
     run: (call, fields) => allocated(report(call, fields), fields.allocationLength),

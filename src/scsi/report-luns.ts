@@ -24,6 +24,7 @@ export const reportLunsCommands: readonly Command[] = [
     anyLun: true,
     inAnyState: true,
     medium: 'none',
+    reservation: 'never',
     transfer: dataIn,
     // SPC-3 refused room for less than one unit; SPC-4 cuts the list like any other data.
     check: (_call, { selectReport }) =>

@@ -5,6 +5,9 @@
  * one target port.
  */
 
+/** Zero means: not registered. */
+export const noKey = '0000000000000000'
+
 export interface Registration {
   /** `Nexus.initiatorPort`. */
   readonly initiatorPort: string

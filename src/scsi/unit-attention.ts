@@ -45,6 +45,11 @@ export class UnitAttentions {
     }
   }
 
+  /** Of the nexuses that there are. */
+  get initiatorPorts(): string[] {
+    return [...this.#pending.keys()].map(({ initiatorPort }) => initiatorPort)
+  }
+
   /** Each condition is held once, so a queue is no longer than the list of conditions there are. */
   raise(attention: Sense, luns: readonly number[], to: (nexus: Nexus) => boolean): void {
     for (const [nexus, units] of this.#pending) {

@@ -16,20 +16,23 @@ export interface SharedState {
   readonly reservations: ReservationTable
 }
 
+export type ChangeOutcome = 'done' | 'changed' | 'unavailable' | 'unknown'
+
 export interface UnitSettings {
   /** The newest known; a new object after each change. */
   readonly state: SharedState
   /**
    * Replaces `former` by `next` if `former` still holds. Resolves when every front end obeys it and,
    * where the table asks for it (APTPL), when it survives a loss of power. `changed`: somebody was
-   * faster, look again; `unavailable`: it cannot be decided now (BUSY). Never rejects.
+   * faster, look again; `unavailable`: nothing was changed, and nothing can be now (BUSY);
+   * `unknown`: it may have been made, or may still be (ABORTED COMMAND). Never rejects.
    */
   change(
     former: SharedState,
     next: SharedState,
     /** True when something that another initiator may do is taken away: it waits for its fence. */
     how: { readonly takesAway: boolean },
-  ): Promise<'done' | 'changed' | 'unavailable'>
+  ): Promise<ChangeOutcome>
 }
 
 /**
@@ -40,7 +43,7 @@ export async function bringAbout(
   settings: UnitSettings,
   edit: (state: SharedState) => SharedState | undefined,
   how: { readonly takesAway: boolean },
-): Promise<'done' | 'unavailable'> {
+): Promise<Exclude<ChangeOutcome, 'changed'>> {
   for (;;) {
     const former = settings.state
     const next = edit(former)

@@ -38,11 +38,12 @@ function checkStart(_call: Call, fields: StartStop): ScsiResult | undefined {
 }
 
 export const unitStateCommands: readonly Command[] = [
-  command(testUnitReady, { medium: 'read', run: ready }),
+  command(testUnitReady, { medium: 'read', reservation: 'reserve', run: ready }),
   command(requestSense, {
     anyLun: true,
     inAnyState: true,
     medium: 'none',
+    reservation: 'never',
     transfer: dataIn,
     run(call, { descriptorFormat, allocationLength }) {
       const sense = pendingSense(call)
@@ -50,15 +51,22 @@ export const unitStateCommands: readonly Command[] = [
       return allocated(data, allocationLength)
     },
   }),
-  command(startStopUnit, { medium: 'none', check: checkStart, run: ready }),
+  command(startStopUnit, {
+    medium: 'none',
+    reservation: ({ start, powerCondition }) => (start && powerCondition === 0 ? 'never' : 'write'),
+    check: checkStart,
+    run: ready,
+  }),
   // IMMED only allows an earlier answer; the whole unit is flushed whatever the range.
   command(synchronizeCache10, {
     medium: 'read',
+    reservation: 'write',
     check: (call, { lba, blocks }) => checkRange(call, lba, blocks),
     run: (call) => call.flush(),
   }),
   command(synchronizeCache16, {
     medium: 'read',
+    reservation: 'write',
     check: (call, fields) => checkRange(call, lba64(fields), fields.blocks),
     run: (call) => call.flush(),
   }),

@@ -96,6 +96,7 @@ function run(
 export const unmapCommands: readonly Command[] = [
   command(unmap, {
     medium: 'write',
+    reservation: 'write',
     when: (unit) => unit.facts.thin,
     transfer: (fields) => ({ direction: 'out', bytes: fields.parameterListLength }),
     check: (call, fields) => (fields.anchor ? invalidFieldInCdb : checkWritable(call)),

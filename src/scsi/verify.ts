@@ -36,6 +36,7 @@ function verification(fields: VerifyFields, lba: number): Verification {
 function verifying<V>(of: (fields: V) => Verification) {
   return {
     medium: 'read' as const,
+    reservation: 'read' as const,
     transfer(fields: V): Transfer {
       const { byteCheck, blocks } = of(fields)
       if (byteCheck === 0) return { direction: 'none', bytes: 0 }

@@ -39,6 +39,7 @@ function same(fields: SameFields, lba: number, noDataOutBuffer: boolean): Same {
 function writingSame<V>(of: (fields: V) => Same) {
   return {
     medium: 'write' as const,
+    reservation: 'write' as const,
     transfer: (fields: V): Transfer =>
       of(fields).noDataOutBuffer
         ? { direction: 'none', bytes: 0 }
