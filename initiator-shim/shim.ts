@@ -6,8 +6,8 @@
 import { background } from '../src/base/background.ts'
 import { shim as limits } from '../src/base/limits.ts'
 import { configurationClient, serveShimStatus } from '../src/control/services.ts'
-import { plainLoginPolicy } from '../src/iscsi/login-policy.ts'
-import { Portal } from '../src/portal/portal.ts'
+import type { LoginPolicy } from '../src/iscsi/login-policy.ts'
+import { Portal, type PortalPlace } from '../src/portal/portal.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Log } from '../src/ports/log.ts'
 import type { Network } from '../src/ports/network.ts'
@@ -35,6 +35,8 @@ export interface ShimOptions {
   readonly manager: string
   /** Names of the volumes to offer; all that this client may see where it is empty. */
   readonly volumes: readonly string[]
+  /** What initiators have to bring. */
+  readonly policy: LoginPolicy
   /** How long commands are held before NOT READY; absent: what the volume's map says. */
   readonly holdMs?: number
 }
@@ -84,7 +86,7 @@ export class Shim {
       },
     })
     const host = new FrontHost(clock, () => this.#offered(), this.#watch.listed)
-    this.#portal = new Portal({ network, clock, log, host, policy: plainLoginPolicy })
+    this.#portal = new Portal({ network, clock, log, host, policy: options.policy })
   }
 
   /** Resolves when the volumes are known; initiators may be let in then. */
@@ -94,8 +96,8 @@ export class Shim {
   }
 
   /** Opens a front portal; resolves with its address, with the real port. */
-  listen(address: string): Promise<string> {
-    return this.#portal.listen(address)
+  listen(address: string, place: PortalPlace = {}): Promise<string> {
+    return this.#portal.listen(address, place)
   }
 
   /** Serves the status; resolves with its address. */

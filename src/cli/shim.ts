@@ -13,9 +13,11 @@ import { pinoLog } from '../adapters/pino-log.ts'
 import { StorageError } from '../base/errors.ts'
 import { isName, namePatternText } from '../volume/names.ts'
 import { parseAddressOption } from './address-option.ts'
+import { loginPolicy } from './chap-file.ts'
 import { clientIdentity } from './client-identity.ts'
 import { applyConfigFile, collect, parseSeconds, requireOption } from './config-file.ts'
 import { printJson, printLines } from './output.ts'
+import { type ListenOption, parsePortalOption } from './portal-option.ts'
 import { withProgramOptions } from './program-options.ts'
 import { untilStopped } from './until-stopped.ts'
 
@@ -25,6 +27,7 @@ interface ShimCommandOptions {
   readonly portal: readonly string[]
   readonly volume: readonly string[]
   readonly hold?: string
+  readonly chap?: string
   readonly status: string
   readonly json?: boolean
   readonly logLevel: string
@@ -33,9 +36,10 @@ interface ShimCommandOptions {
 interface Settings {
   readonly directory: string
   readonly manager: string
-  readonly portals: readonly string[]
+  readonly portals: readonly ListenOption[]
   readonly volumes: readonly string[]
   readonly holdMs: number | undefined
+  readonly chap: string | undefined
   readonly status: string
   readonly logLevel: string
 }
@@ -57,12 +61,13 @@ export function addShimCommand(program: Command): void {
     .option('--manager <host:port>', 'control address of the manager (or PALISADE_MANAGER)')
     .option(
       '--portal <host:port>',
-      'serve initiators here; may be given several times',
+      'serve initiators here; may be repeated; LISTEN[=ADVERTISED][,group=N]',
       collect,
       [],
     )
     .option('--volume <name>', 'offer this volume only; may be given several times', collect, [])
     .option('--hold <secs>', 'hold commands that no server takes for so long, then NOT READY')
+    .option('--chap <file>', 'users and secrets; initiators must log in with CHAP')
     .option('--status <host:port>', 'serve the status here', '127.0.0.1:0')
   withProgramOptions(command).action(async () => {
     await applyConfigFile(command)
@@ -82,9 +87,10 @@ function readSettings(options: ShimCommandOptions): Settings {
   return {
     directory: requireOption(options.dir, '--dir DIR'),
     manager: parseAddressOption(manager, '--manager'),
-    portals: portals.map((text) => parseAddressOption(text, '--portal')),
+    portals: portals.map(parsePortalOption),
     volumes: options.volume,
     holdMs: options.hold === undefined ? undefined : parseSeconds(options.hold, '--hold'),
+    chap: options.chap,
     status: parseAddressOption(options.status, '--status'),
     logLevel: options.logLevel,
   }
@@ -96,9 +102,10 @@ async function runShim(settings: Settings, json: boolean): Promise<void> {
     const client = await clientIdentity(settings.directory)
     const log = pinoLog({ level: settings.logLevel, fields: { program: 'shim' } })
     const { manager, volumes, holdMs } = settings
+    const policy = await loginPolicy(settings.chap)
     const shim = new Shim(
       { network: new NodeNetwork(log), rpc: new GrpcRpc(), clock: nodeClock, log },
-      { client, manager, volumes, ...(holdMs !== undefined && { holdMs }) },
+      { client, manager, volumes, policy, ...(holdMs !== undefined && { holdMs }) },
     )
     sayReady(await serve(shim, settings, client), json)
     await untilStopped(async () => {
@@ -116,7 +123,10 @@ async function serve(shim: Shim, settings: Settings, client: string): Promise<Ru
   const grpc = await shim.listenStatus(settings.status)
   const iscsi: string[] = []
   try {
-    for (const portal of settings.portals) iscsi.push(await shim.listen(portal))
+    for (const { listen, place } of settings.portals) {
+      const address = await shim.listen(listen, place)
+      iscsi.push(place.advertised ?? address)
+    }
     await shim.start()
   } catch (error) {
     await shim.stop(0)

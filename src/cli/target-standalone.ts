@@ -8,19 +8,23 @@ import { nodeClock } from '../adapters/node-clock.ts'
 import { NodeNetwork } from '../adapters/node-network.ts'
 import { pinoLog } from '../adapters/pino-log.ts'
 import { StorageError } from '../base/errors.ts'
-import { plainLoginPolicy } from '../iscsi/login-policy.ts'
 import { Portal } from '../portal/portal.ts'
+import { RedirectingHost } from '../portal/redirecting-host.ts'
 import { MemoryUnitSettings } from '../scsi/memory-unit-settings.ts'
-import { parseAddressOption } from './address-option.ts'
+import { loginPolicy } from './chap-file.ts'
 import { parseLun } from './lun-option.ts'
 import { type OpenLun, openLun } from './open-lun.ts'
 import { printJson, printLines } from './output.ts'
+import { type ListenOption, parsePortalOption } from './portal-option.ts'
+import { parseRedirectOption } from './redirect-option.ts'
 import { untilStopped } from './until-stopped.ts'
 
 export interface StandaloneOptions {
   readonly portal: readonly string[]
   readonly lun: readonly string[]
   readonly iqn?: string
+  readonly chap?: string
+  readonly redirect: readonly string[]
   readonly json?: boolean
   readonly logLevel?: string
 }
@@ -31,11 +35,13 @@ const iqnPattern =
   /^(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[^\s,]+)?|eui\.[0-9A-F]{16}|naa\.[0-9A-F]{16,32})$/
 
 export async function runStandalone(options: StandaloneOptions): Promise<void> {
-  const addresses = options.portal.map((portal) => parseAddressOption(portal, '--portal'))
+  const addresses = options.portal.map(parsePortalOption)
   const specs = options.lun.map(parseLun)
+  const redirects = options.redirect.map(parseRedirectOption)
   const iqn = checkIqn(options.iqn ?? defaultStandaloneIqn)
   if (addresses.length === 0) throw new StorageError('invalid', '--portal HOST:PORT is required')
   if (specs.length === 0) throw new StorageError('invalid', '--lun FILE is required')
+  const policy = await loginPolicy(options.chap)
   const log = pinoLog({ level: options.logLevel ?? 'info', fields: { program: 'target' } })
   const luns: OpenLun[] = []
   const close = async (): Promise<void> => {
@@ -44,9 +50,9 @@ export async function runStandalone(options: StandaloneOptions): Promise<void> {
   try {
     for (const spec of specs) luns.push(await openLun(spec, log))
     const units = luns.map(unitOf)
-    const host = new StandaloneTarget(iqn, units)
+    const host = new RedirectingHost(new StandaloneTarget(iqn, units), redirects)
     const network = new NodeNetwork(log)
-    const portal = new Portal({ network, clock: nodeClock, log, host, policy: plainLoginPolicy })
+    const portal = new Portal({ network, clock: nodeClock, log, host, policy })
     const stop = async (): Promise<void> => {
       await portal.close(logoutGraceMs)
       await close()
@@ -69,12 +75,15 @@ function unitOf({ spec, store, identity }: OpenLun): PlainUnit {
 /** Opens all portals or none. */
 async function serve(
   portal: Portal,
-  addresses: readonly string[],
+  addresses: readonly ListenOption[],
   ready: (portals: readonly string[]) => void,
 ): Promise<void> {
   const portals: string[] = []
   try {
-    for (const address of addresses) portals.push(await portal.listen(address))
+    for (const { listen, place } of addresses) {
+      const address = await portal.listen(listen, place)
+      portals.push(place.advertised ?? address)
+    }
   } catch (error) {
     await portal.close(0)
     throw error

@@ -10,7 +10,7 @@ import type { StandaloneOptions } from './target-standalone.ts'
 type TargetOptions = StandaloneOptions & ManagedOptions & { readonly standalone?: boolean }
 
 /** Options that mean nothing to the other kind of target. */
-const standaloneOnly = ['lun', 'iqn'] as const
+const standaloneOnly = ['lun', 'iqn', 'chap', 'redirect'] as const
 const managedOnly = ['name', 'dir', 'manager', 'control', 'capacity'] as const
 
 export function addTargetCommand(program: Command): void {
@@ -25,7 +25,7 @@ export function addTargetCommand(program: Command): void {
     .option('--capacity <size>', 'server: size of the page store; may grow')
     .option(
       '--portal <host:port>',
-      'listen here; may be given twice; server: LISTEN=ADVERTISED',
+      'listen here; may be repeated; LISTEN=ADVERTISED; standalone: with ,group=N',
       collect,
       [],
     )
@@ -37,6 +37,13 @@ export function addTargetCommand(program: Command): void {
       [],
     )
     .option('--iqn <iqn>', 'standalone: target name')
+    .option('--chap <file>', 'standalone: users and secrets; initiators must log in with CHAP')
+    .option(
+      '--redirect <iqn=host:port[,permanent]>',
+      'standalone: this target is served there; may be repeated',
+      collect,
+      [],
+    )
   withProgramOptions(command).action(async () => {
     await applyConfigFile(command)
     const options = command.opts<TargetOptions>()

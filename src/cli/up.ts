@@ -4,11 +4,13 @@
  * processes belong to up/running-cluster.ts.
  */
 import { statfs } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { lockDirectory } from '../adapters/instance-lock.ts'
 import { StorageError } from '../base/errors.ts'
 import { MIB, pageBytes } from '../base/limits.ts'
 import { parseAddressOption } from './address-option.ts'
+import { loginPolicy } from './chap-file.ts'
 import { collect, parseCount } from './config-file.ts'
 import { exitCode } from './exit-codes.ts'
 import { printJson, printLines } from './output.ts'
@@ -30,7 +32,8 @@ import { mostServers, parseVolumeOptions, type WantedVolume } from './up/volume-
 interface UpOptions {
   readonly dir: string
   readonly servers?: string
-  readonly portal?: string
+  readonly portal: readonly string[]
+  readonly chap?: string
   readonly volume: readonly string[]
   readonly capacity?: string
   readonly json?: boolean
@@ -45,7 +48,13 @@ export function addUpCommand(program: Command): void {
     .description('a whole cluster on this machine: manager, storage servers, shim')
     .option('--dir <DIR>', 'where it keeps its state', defaultDirectory)
     .option('--servers <N>', 'number of storage servers (3, or as many as there are)')
-    .option('--portal <HOST:PORT>', 'where initiators attach (a free port of 127.0.0.1)')
+    .option(
+      '--portal <HOST:PORT>',
+      'where initiators attach (a free port of 127.0.0.1); may be given twice',
+      collect,
+      [],
+    )
+    .option('--chap <FILE>', 'only the users in this file may attach; none: everybody again')
     .option('--volume <NAME=SIZE[,stripe=N]>', 'make this volume; may be repeated', collect, [])
     .option(
       '--capacity <SIZE>',
@@ -63,6 +72,8 @@ async function up(options: UpOptions): Promise<void> {
     const known = await readCluster(options.dir)
     const cluster = await plan(options.dir, known, asked)
     await checkAddresses(cluster)
+    // A bad file is said here and now, not in the log of a shim that starts again and again.
+    await loginPolicy(cluster.shim.chap)
     await serve(options, cluster, volumes)
   } finally {
     await lock.release()
@@ -74,7 +85,7 @@ interface Asked extends Omit<AskedCluster, 'capacityBytes'> {
 }
 
 function parseAsked(options: UpOptions): Asked {
-  const { servers, portal, capacity } = options
+  const { servers, capacity } = options
   const rule = {
     field: '--capacity',
     multipleOfBytes: pageBytes,
@@ -84,9 +95,29 @@ function parseAsked(options: UpOptions): Asked {
     ...(servers === undefined
       ? {}
       : { servers: parseCount(servers, '--servers', [1, mostServers]) }),
-    ...(portal === undefined ? {} : { portal: parseAddressOption(portal, '--portal') }),
+    ...parsePortals(options.portal),
+    ...(options.chap === undefined ? {} : { chap: parseChap(options.chap) }),
     ...(capacity === undefined ? {} : { capacityBytes: parseSize(capacity, rule) }),
   }
+}
+
+function parsePortals(texts: readonly string[]): Pick<Asked, 'portal' | 'secondPortal'> {
+  const [portal, secondPortal, ...more] = texts.map((text) => parseAddressOption(text, '--portal'))
+  if (more.length > 0) {
+    throw new StorageError('invalid', `--portal: given ${texts.length} times, at most twice`)
+  }
+  if (secondPortal?.endsWith(':0')) {
+    throw new StorageError('invalid', `--portal ${secondPortal}: the second one needs a port`)
+  }
+  return {
+    ...(portal === undefined ? {} : { portal }),
+    ...(secondPortal === undefined ? {} : { secondPortal }),
+  }
+}
+
+/** The programs run elsewhere: the path has to mean the same to them. */
+function parseChap(file: string): string | null {
+  return file === 'none' ? null : resolve(file)
 }
 
 async function plan(directory: string, known: Cluster | undefined, asked: Asked): Promise<Cluster> {

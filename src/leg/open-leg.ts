@@ -5,6 +5,7 @@
  */
 import { toError } from '../base/errors.ts'
 import { leg as limits } from '../base/limits.ts'
+import type { ChapCredentials } from '../iscsi/chap-initiator.ts'
 import type { Frame } from '../iscsi/framer.ts'
 import { parseNumber } from '../iscsi/key.ts'
 import { keys } from '../iscsi/keys.ts'
@@ -31,6 +32,8 @@ export interface PortalAddress {
   readonly initiatorName: string
   /** 6 bytes; the same for all sessions of one kind of program. */
   readonly isid: Buffer
+  /** We prove ourselves, and log in nowhere that does not ask for it. */
+  readonly chap?: ChapCredentials
 }
 
 export interface LegOptions extends PortalAddress {
@@ -89,8 +92,9 @@ export async function probe(
   return true
 }
 
-function offerOf({ initiatorName, isid }: PortalAddress) {
-  return { ...legOffer, initiatorName, isid, cid: 0, initiatorTaskTag: 0, cmdSn: 1 }
+function offerOf({ initiatorName, isid, chap }: PortalAddress) {
+  const proof = chap === undefined ? {} : { chap }
+  return { ...legOffer, ...proof, initiatorName, isid, cid: 0, initiatorTaskTag: 0, cmdSn: 1 }
 }
 
 type Failure = LegOpening & { readonly kind: 'refused' | 'failed' }

@@ -7,6 +7,7 @@
 import { Shim } from '../../initiator-shim/shim.ts'
 import type { ShimStatusReply } from '../../src/control/messages/shim.ts'
 import { type AdminClient, adminClient, shimStatusClient } from '../../src/control/services.ts'
+import { plainLoginPolicy } from '../../src/iscsi/login-policy.ts'
 import { openLeg } from '../../src/leg/open-leg.ts'
 import { Manager } from '../../src/management/manager.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
@@ -86,7 +87,7 @@ export class MemoryCluster {
     const { network, clock } = this
     this.shim = new Shim(
       { network, rpc: host, clock, log: quietLog },
-      { client: testClient, manager: managerAddress, volumes: [] },
+      { client: testClient, manager: managerAddress, volumes: [], policy: plainLoginPolicy },
     )
     this.#status = await this.shim.listenStatus(`shim:${this.#shims}`)
     this.portal = await this.shim.listen('127.0.0.1:0')

@@ -9,7 +9,17 @@ import { StorageError, toError } from '../../base/errors.ts'
 export interface Cluster {
   readonly manager: { readonly control: string; readonly portal: string }
   readonly servers: readonly ClusterServer[]
-  readonly shim: { readonly portal: string; readonly status: string }
+  readonly shim: ClusterShim
+}
+
+export interface ClusterShim {
+  /** Where initiators attach. */
+  readonly portal: string
+  /** A second portal, for another network. */
+  readonly secondPortal?: string
+  readonly status: string
+  /** File with the users who may attach; absent: everybody may. */
+  readonly chap?: string
 }
 
 export interface ClusterServer {
@@ -54,7 +64,9 @@ function parseCluster(text: string): Cluster | undefined {
         Number.isSafeInteger(one.capacityBytes),
     )
     const addresses = [manager.control, manager.portal, shim.portal, shim.status]
-    return servesAll && addresses.every(isText) ? { manager, servers, shim } : undefined
+    const optional = [shim.secondPortal, shim.chap]
+    const rest = optional.every((one) => one === undefined || isText(one))
+    return servesAll && rest && addresses.every(isText) ? { manager, servers, shim } : undefined
   } catch (thrown) {
     if (thrown instanceof SyntaxError || thrown instanceof TypeError) return undefined
     throw thrown
@@ -80,7 +92,11 @@ export function clusterAddresses(cluster: Cluster): { owner: string; address: st
     ...cluster.servers.flatMap((server) =>
       [server.control, ...server.portals].map((address) => ({ owner: server.name, address })),
     ),
-    { owner: 'shim', address: cluster.shim.portal },
+    ...frontPortals(cluster.shim).map((address) => ({ owner: 'shim', address })),
     { owner: 'shim', address: cluster.shim.status },
   ]
+}
+
+export function frontPortals({ portal, secondPortal }: ClusterShim): readonly string[] {
+  return secondPortal === undefined ? [portal] : [portal, secondPortal]
 }

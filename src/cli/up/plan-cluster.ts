@@ -3,13 +3,16 @@
  * same is kept, more servers are added, anything else is an error. Pure but for drawing addresses.
  */
 import { StorageError } from '../../base/errors.ts'
-import type { Cluster, ClusterServer } from './cluster-file.ts'
+import type { Cluster, ClusterServer, ClusterShim } from './cluster-file.ts'
 
 export interface AskedCluster {
   /** Absent: as many as there are, or the default on a first start. */
   readonly servers?: number
-  /** The front portal of the shim. */
+  /** The front portals of the shim. */
   readonly portal?: string
+  readonly secondPortal?: string
+  /** File with CHAP users; null: everybody may attach from now on. */
+  readonly chap?: string | null
   /** Of each new server. */
   readonly capacityBytes: number
 }
@@ -29,14 +32,30 @@ export async function planCluster(
     return {
       manager: { control: await draw(), portal: await draw() },
       servers: await drawServers(1, count, asked.capacityBytes, draw),
-      shim: { portal: asked.portal ?? (await draw()), status: await draw() },
+      shim: {
+        portal: asked.portal ?? (await draw()),
+        ...(asked.secondPortal !== undefined && { secondPortal: asked.secondPortal }),
+        status: await draw(),
+        ...(typeof asked.chap === 'string' && { chap: asked.chap }),
+      },
     }
   }
   checkAgainst(known, asked)
   const more = (asked.servers ?? known.servers.length) - known.servers.length
   const first = known.servers.length + 1
   const added = await drawServers(first, more, asked.capacityBytes, draw)
-  return { ...known, servers: [...known.servers, ...added] }
+  return { ...known, servers: [...known.servers, ...added], shim: planShim(known.shim, asked) }
+}
+
+/** A second portal may be added, and who may attach may change; the rest stays. */
+function planShim(known: ClusterShim, { secondPortal, chap }: AskedCluster): ClusterShim {
+  const { chap: knownChap, ...rest } = known
+  const users = chap === undefined ? knownChap : (chap ?? undefined)
+  return {
+    ...rest,
+    ...(secondPortal !== undefined && { secondPortal }),
+    ...(users !== undefined && { chap: users }),
+  }
 }
 
 function checkAgainst(known: Cluster, asked: AskedCluster): void {
@@ -48,13 +67,19 @@ function checkAgainst(known: Cluster, asked: AskedCluster): void {
       `--servers ${asked.servers}: this directory has ${there} servers; ${advice}`,
     )
   }
-  if (asked.portal !== undefined && asked.portal !== known.shim.portal) {
-    throw new StorageError(
-      'conflict',
-      `--portal ${asked.portal}: this directory has its portal at ${known.shim.portal}, to which ` +
-        'initiators are attached; give that one or none',
-    )
+  checkPortal(asked.portal, known.shim.portal)
+  if (known.shim.secondPortal !== undefined) {
+    checkPortal(asked.secondPortal, known.shim.secondPortal)
   }
+}
+
+function checkPortal(asked: string | undefined, known: string): void {
+  if (asked === undefined || asked === known) return
+  throw new StorageError(
+    'conflict',
+    `--portal ${asked}: this directory has its portal at ${known}, to which ` +
+      'initiators are attached; give that one or none',
+  )
 }
 
 async function drawServers(

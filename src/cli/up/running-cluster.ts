@@ -13,7 +13,7 @@ import { MIB } from '../../base/limits.ts'
 import { type AdminClient, adminClient } from '../../control/services.ts'
 import type { VolumeMap } from '../../volume/map.ts'
 import { changeDeadlineMs, queryDeadlineMs } from '../manager-connection.ts'
-import type { Cluster, ClusterServer } from './cluster-file.ts'
+import { type Cluster, type ClusterServer, frontPortals } from './cluster-file.ts'
 import { createVolumes, missingVolumes } from './ensure-volumes.ts'
 import { SupervisedProgram } from './supervised-program.ts'
 import type { WantedVolume } from './volume-option.ts'
@@ -115,9 +115,11 @@ export class RunningCluster {
   }
 
   #shimArgs(): string[] {
-    const { portal, status } = this.#cluster.shim
+    const { shim } = this.#cluster
     return [
-      ...['shim', '--dir', join(this.#directory, 'shim'), '--portal', portal, '--status', status],
+      ...['shim', '--dir', join(this.#directory, 'shim'), '--status', shim.status],
+      ...frontPortals(shim).flatMap((portal) => ['--portal', portal]),
+      ...(shim.chap === undefined ? [] : ['--chap', shim.chap]),
       ...['--manager', this.#cluster.manager.control, '--json'],
     ]
   }
