@@ -13,7 +13,7 @@ import { run as runProgram } from '../support/palisade-process.ts'
 import { conduct, type RunResult } from './conductor.ts'
 import type { Subject } from './disk.ts'
 import { shimSubject, standaloneSubject } from './palisade-subjects.ts'
-import { count, describeResults, resultsPage } from './results.ts'
+import { describeCounts, describeResults, isClean, resultsPage } from './results.ts'
 import { runs } from './runs.ts'
 import { tgtSubject } from './tgt-subject.ts'
 
@@ -47,11 +47,10 @@ async function keepPage(results: readonly RunResult[]): Promise<void> {
 }
 
 function told(result: RunResult, verbose: boolean): void {
-  const { passed, failed, skipped } = count(result.tests)
-  const outcome = `${passed} passed, ${failed} failed, ${skipped} skipped`
-  console.error(`${result.subject.name} ${result.run.name}: ${outcome}`)
+  const { subject, run, tests } = result
+  console.error(`${subject.name} ${run.name}: ${describeCounts(tests)}`)
   if (!verbose) return
-  for (const { name, outcome, text } of result.tests) {
+  for (const { name, outcome, text } of tests) {
     if (outcome !== 'passed') console.error(`--- ${name} ${outcome}\n${text}`)
   }
 }
@@ -80,5 +79,4 @@ console.log(`passed / failed / skipped\n\n${describeResults(results)}`)
 const complete = [values.suite, values.only, values.run].every((names) => names.length === 0)
 if (complete) await keepPage(results)
 const ours = results.filter(({ subject }) => subject !== tgtSubject)
-const good = ours.every(({ tests }) => tests.every(({ outcome }) => outcome === 'passed'))
-process.exitCode = good && results.length > 0 ? 0 : 1
+process.exitCode = results.length > 0 && ours.every(({ tests }) => isClean(tests)) ? 0 : 1

@@ -5,18 +5,38 @@
 import type { SuiteTest } from '../support/iscsi-test-cu.ts'
 import type { RunResult } from './conductor.ts'
 import { runs } from './runs.ts'
-import { toolFaults } from './tool-faults.ts'
+import { isToolFault, toolFaultLines } from './tool-faults.ts'
 
 export interface Counts {
   readonly passed: number
   readonly failed: number
   readonly skipped: number
+  /** Failed, by a fault of the tool: not counted under `failed`. */
+  readonly toolFaults: number
 }
 
 export function count(tests: readonly SuiteTest[]): Counts {
   const of = (outcome: SuiteTest['outcome']): number =>
     tests.filter((test) => test.outcome === outcome).length
-  return { passed: of('passed'), failed: of('failed'), skipped: of('skipped') }
+  const toolFaults = tests.filter(isToolFault).length
+  return {
+    passed: of('passed'),
+    failed: of('failed') - toolFaults,
+    skipped: of('skipped'),
+    toolFaults,
+  }
+}
+
+/** Nothing failed, nothing was skipped, something passed. */
+export function isClean(tests: readonly SuiteTest[]): boolean {
+  const { passed, failed, skipped } = count(tests)
+  return passed > 0 && failed === 0 && skipped === 0
+}
+
+export function describeCounts(tests: readonly SuiteTest[]): string {
+  const { passed, failed, skipped, toolFaults } = count(tests)
+  const counts = `${passed} / ${failed} / ${skipped}`
+  return toolFaults === 0 ? counts : `${counts} (tool: ${toolFaults})`
 }
 
 /** One row for each run, one column for each subject, then what did not pass. */
@@ -43,13 +63,13 @@ export function resultsPage(results: readonly RunResult[], versions: Versions): 
     '',
     `Run on ${versions.date} with ${versions.tool} and ${versions.tgt}.`,
     '',
-    'Each cell: passed / failed / skipped.',
+    'Each cell: passed / failed / skipped (and, apart, failed by a fault of the tool: see below).',
     '',
     ...table(results),
     '',
     '## Faults of the tool',
     '',
-    ...toolFaults,
+    ...toolFaultLines,
     '',
     '## What did not pass',
     '',
@@ -66,9 +86,7 @@ function table(results: readonly RunResult[]): string[] {
     .map((run) => {
       const cells = subjects.map((subject) => {
         const result = results.find((each) => each.run === run && each.subject === subject)
-        if (result === undefined) return ''
-        const { passed, failed, skipped } = count(result.tests)
-        return `${passed} / ${failed} / ${skipped}`
+        return result === undefined ? '' : describeCounts(result.tests)
       })
       return [run.title, ...cells]
     })
@@ -81,8 +99,9 @@ function shortcomings(results: readonly RunResult[]): string[] {
     const bad = tests.filter(({ outcome }) => outcome !== 'passed')
     if (bad.length === 0) continue
     lines.push(`### ${subject.title}: ${run.title}`, '')
-    for (const { name, outcome, reason } of bad) {
-      lines.push(`- \`${name}\` ${outcome}: ${shortened(reason)}`)
+    for (const test of bad) {
+      const verdict = isToolFault(test) ? 'failed by a fault of the tool' : test.outcome
+      lines.push(`- \`${test.name}\` ${verdict}: ${shortened(test.reason)}`)
     }
     lines.push('')
   }
