@@ -62,6 +62,17 @@ export const portal = {
   immediateCommands: 16,
   /** A command whose data have not all come by then is ended. */
   dataDeadlineMs: 30_000,
+  /** Lost data are asked for again after so long a silence (ErrorRecoveryLevel 1 and up). */
+  sequenceDeadlineMs: 2_000,
+  /** Data of one session's requests that came before their turn. */
+  earlyBytes: 8 * MIB,
+  /** How long an answer to task management waits for the session's other connections. */
+  othersHeardMs: 2_000,
+  /** Responses of one connection kept until they are acknowledged, and their bytes. */
+  keptResponses: 1_024,
+  keptResponseBytes: 32 * MIB,
+  /** A command that has not ended by then is stopped: far beyond what the units take. */
+  taskDeadlineMs: 600_000,
   /** A task management function is answered by then, with "rejected" if need be. */
   taskManagementDeadlineMs: 10_000,
   /** A silent peer is pinged after the first and given up after the second. */
@@ -183,7 +194,12 @@ export const scsi = {
   maxUnmapBlocks: 1024 * 1024,
   maxUnmapDescriptors: 256,
   /** WRITE SAME is written out, so it is kept to what a disk does within a command's deadline. */
-  maxWriteSameBlocks: 64 * 1024,
+  maxWriteSameBlocks: 32 * 1024,
+  maxCompareAndWriteBlocks: 1,
+  /** PRE-FETCH reads at most so much. */
+  prefetchBytes: 8 * MIB,
+  /** Runs that one GET LBA STATUS reports at most. */
+  allocationRuns: 1024,
   /** WRITE SAME and VERIFY go to the unit in pieces of this size. */
   pieceBytes: MIB,
   /** The pattern of WRITE SAME is laid out once in a buffer of this size. */
@@ -194,8 +210,11 @@ export const scsi = {
 export const unitState = {
   /** Initiator ports that are remembered because they lost something with their session. */
   rememberedNexusLosses: 1024,
-  /** Longer parameter lists than this of MODE SELECT are refused; all pages together are shorter. */
-  modeParameterBytes: 1024,
+  /** The soft threshold is at this part of a thin unit's size. */
+  softThresholdShare: 10,
+  /** REPORT SUPPORTED OPERATION CODES: what a command usually takes, and when to give it up. */
+  nominalCommandSeconds: 1,
+  recommendedTimeoutSeconds: 60,
 } as const
 
 /** Data of writes on their way in. */
@@ -215,6 +234,9 @@ export const reservations = {
   /** TransportIDs of some hundred initiator ports. */
   parameterListBytes: 64 * KIB,
 } as const
+
+/** Names of the newest changes of what initiators set on a volume, kept in its map. */
+export const sharedStateChanges = 16
 
 /** Key=value text in login and text exchanges (RFC 7143 6.1 fixes the first three). */
 export const textLimits = {

@@ -35,6 +35,10 @@ const configuration = {
     ask: unary(client.askRequestCodec, client.askReplyCodec),
     getMap: unary(client.getMapRequestCodec, client.getMapReplyCodec),
     watch: serverStream(client.watchRequestCodec, client.watchEventCodec),
+    changeSharedState: unary(
+      client.changeSharedStateRequestCodec,
+      client.changeSharedStateReplyCodec,
+    ),
     report: unary(client.reportRequestCodec, client.reportReplyCodec),
   },
 } as const
@@ -48,6 +52,7 @@ const adminService = {
     growVolume: unary(admin.growVolumeRequestCodec, admin.volumeReplyCodec),
     deleteVolume: unary(admin.deleteVolumeRequestCodec, admin.deleteVolumeReplyCodec),
     fence: unary(admin.fenceRequestCodec, admin.volumeReplyCodec),
+    clearReservations: unary(admin.clearReservationsRequestCodec, admin.volumeReplyCodec),
     admit: unary(admin.admitRequestCodec, admin.volumeReplyCodec),
     addServer: unary(admin.addServerRequestCodec, admin.serverReplyCodec),
     listServers: unary(admin.listServersRequestCodec, admin.listServersReplyCodec),

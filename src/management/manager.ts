@@ -30,6 +30,7 @@ import { targetAddresses, targetNames } from './management-path/targets.ts'
 import { withPortals } from './map-edits.ts'
 import { MapWaiters } from './map-waiters.ts'
 import { ServerRegistry } from './server-registry.ts'
+import { SharedStates } from './shared-state.ts'
 import { ShutOutTimes } from './shut-out.ts'
 import { Volumes } from './volumes.ts'
 import { WatchHub } from './watch-hub.ts'
@@ -62,6 +63,7 @@ export class Manager {
   readonly #path: ManagementPath
   readonly #volumeAdmin: VolumeAdmin
   readonly #serverAdmin: ServerAdmin
+  readonly #sharedStates: SharedStates
   #orders = 0
   #listener: RpcListener | undefined
 
@@ -102,6 +104,7 @@ export class Manager {
     })
     this.#volumeAdmin = new VolumeAdmin({ volumes: this.#volumes, registry, random, handOut })
     this.#serverAdmin = new ServerAdmin(registry, this.#volumes)
+    this.#sharedStates = new SharedStates({ volumes: this.#volumes, handOut })
     this.#path = new ManagementPath({
       network,
       clock,
@@ -165,6 +168,7 @@ export class Manager {
       ask: async (request) => this.#ask(request),
       getMap: ({ volume, newerThan }) => this.#getMap(volume, newerThan),
       watch: (_request, sink) => this.#hub.watch(sink),
+      changeSharedState: (request) => this.#sharedStates.change(request),
       report: async (report) => {
         this.#reports.take(report, this.#ports.clock.wallMs())
         const server = this.#registry.nameOf(report.serverId)
@@ -188,6 +192,7 @@ export class Manager {
       },
       fence: (request) => volumes.fence(request),
       admit: (request) => volumes.admit(request),
+      clearReservations: (request) => this.#sharedStates.clear(request),
       addServer: async (request) => ({ server: await servers.add(request) }),
       listServers: async () => ({ servers: servers.all }),
       showServer: async ({ name }) => ({ server: servers.show(name) }),

@@ -7,6 +7,7 @@
  * out and do not move the generation; everything else here does.
  */
 import type { Generation } from './generation.ts'
+import type { VersionedState } from './shared-state.ts'
 
 export interface VolumeMap {
   /** UUID, drawn once; the volume's identity and the source of its NAA designator. */
@@ -25,6 +26,8 @@ export interface VolumeMap {
   readonly holdMs: number
   /** How long a confirmation between replicas is good for. */
   readonly leaseMs: number
+  /** What initiators have set on it; absent: nobody ever did. */
+  readonly shared?: VersionedState
   /** True once the volume is deleted: servers free its pages and forget it. */
   readonly deleted: boolean
 }

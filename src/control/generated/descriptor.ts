@@ -150,6 +150,14 @@ export const descriptor = {
             }
           }
         },
+        "ClearReservationsRequest": {
+          "fields": {
+            "volume": {
+              "type": "string",
+              "id": 1
+            }
+          }
+        },
         "AddServerRequest": {
           "fields": {
             "address": {
@@ -497,6 +505,10 @@ export const descriptor = {
             "deleted": {
               "type": "bool",
               "id": 12
+            },
+            "shared": {
+              "type": "SharedState",
+              "id": 15
             }
           }
         },
@@ -600,6 +612,116 @@ export const descriptor = {
               "type": "bool",
               "id": 3
             }
+          }
+        },
+        "SharedState": {
+          "fields": {
+            "version": {
+              "type": "uint64",
+              "id": 1
+            },
+            "changes": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 2
+            },
+            "descriptorSense": {
+              "type": "bool",
+              "id": 3,
+              "protoName": "descriptor_sense"
+            },
+            "softwareWriteProtect": {
+              "type": "bool",
+              "id": 4,
+              "protoName": "software_write_protect"
+            },
+            "mediumEjected": {
+              "type": "bool",
+              "id": 5,
+              "protoName": "medium_ejected"
+            },
+            "reservations": {
+              "type": "ReservationTable",
+              "id": 6
+            }
+          }
+        },
+        "ReservationTable": {
+          "fields": {
+            "generation": {
+              "type": "uint32",
+              "id": 1
+            },
+            "registrations": {
+              "rule": "repeated",
+              "type": "Registration",
+              "id": 2
+            },
+            "persistentType": {
+              "type": "uint32",
+              "id": 3,
+              "protoName": "persistent_type"
+            },
+            "holder": {
+              "type": "string",
+              "id": 4
+            },
+            "reserved": {
+              "type": "string",
+              "id": 5
+            },
+            "persistThroughPowerLoss": {
+              "type": "bool",
+              "id": 6,
+              "protoName": "persist_through_power_loss"
+            },
+            "notices": {
+              "rule": "repeated",
+              "type": "ReservationNotice",
+              "id": 7
+            }
+          }
+        },
+        "Registration": {
+          "fields": {
+            "initiatorPort": {
+              "type": "string",
+              "id": 1,
+              "protoName": "initiator_port"
+            },
+            "key": {
+              "type": "string",
+              "id": 2
+            }
+          }
+        },
+        "ReservationNotice": {
+          "fields": {
+            "number": {
+              "type": "uint64",
+              "id": 1
+            },
+            "event": {
+              "type": "ReservationEvent",
+              "id": 2
+            },
+            "initiatorPorts": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3,
+              "protoName": "initiator_ports"
+            },
+            "abort": {
+              "type": "bool",
+              "id": 4
+            }
+          }
+        },
+        "ReservationEvent": {
+          "values": {
+            "RESERVATION_EVENT_RESERVATIONS_PREEMPTED": 0,
+            "RESERVATION_EVENT_RESERVATIONS_RELEASED": 1,
+            "RESERVATION_EVENT_REGISTRATIONS_PREEMPTED": 2
           }
         },
         "StalePolicy": {
@@ -1020,6 +1142,50 @@ export const descriptor = {
               "rule": "repeated",
               "type": "string",
               "id": 1
+            }
+          }
+        },
+        "ChangeSharedStateRequest": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "volumeId": {
+              "type": "string",
+              "id": 2,
+              "protoName": "volume_id"
+            },
+            "change": {
+              "type": "string",
+              "id": 3
+            },
+            "formerVersion": {
+              "type": "uint64",
+              "id": 4,
+              "protoName": "former_version"
+            },
+            "state": {
+              "type": "SharedState",
+              "id": 5
+            },
+            "takesAway": {
+              "type": "bool",
+              "id": 6,
+              "protoName": "takes_away"
+            }
+          }
+        },
+        "ChangeSharedStateReply": {
+          "fields": {
+            "map": {
+              "type": "VolumeMap",
+              "id": 1
+            },
+            "givenUp": {
+              "type": "string",
+              "id": 2,
+              "protoName": "given_up"
             }
           }
         },

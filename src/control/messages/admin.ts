@@ -53,6 +53,10 @@ export interface FenceRequest {
   readonly client: string
 }
 
+export interface ClearReservationsRequest {
+  readonly volume: string
+}
+
 /** One of the two is empty. */
 export interface AddServerRequest {
   readonly address: string
@@ -147,6 +151,9 @@ export const growVolumeRequestCodec = codec<GrowVolumeRequest>('GrowVolumeReques
 export const deleteVolumeRequestCodec = codec<DeleteVolumeRequest>('DeleteVolumeRequest')
 export const deleteVolumeReplyCodec = codec<DeleteVolumeReply>('DeleteVolumeReply')
 export const fenceRequestCodec = codec<FenceRequest>('FenceRequest')
+export const clearReservationsRequestCodec = codec<ClearReservationsRequest>(
+  'ClearReservationsRequest',
+)
 export const admitRequestCodec = codec<FenceRequest>('AdmitRequest')
 export const addServerRequestCodec = codec<AddServerRequest>('AddServerRequest')
 export const serverReplyCodec = codec<ServerReply>('ServerReply')

@@ -1,7 +1,9 @@
 /** What storage servers and front ends ask of a manager (proto/client.proto). */
+
+import type { SharedState } from '../../scsi/unit-settings.ts'
 import type { Generation } from '../../volume/generation.ts'
 import type { VolumeMap } from '../../volume/map.ts'
-import { codec } from '../codec.ts'
+import { codec, type Wire } from '../codec.ts'
 import { codecWithMap, withField } from '../conversions.ts'
 import {
   type ActivateRequest,
@@ -11,6 +13,7 @@ import {
   type ReopenRequest,
   type ServerFacts,
 } from './server.ts'
+import { sharedStateFromWire, sharedStateToWire } from './shared-state.ts'
 
 export interface RegisterRequest {
   readonly server: ServerFacts
@@ -62,6 +65,23 @@ export interface WatchEvent {
   readonly managementPath?: { readonly addresses: readonly string[] } | undefined
 }
 
+export interface ChangeSharedStateRequest {
+  readonly client: string
+  readonly volumeId: string
+  /** The name of this change: asking again with it is harmless. */
+  readonly change: string
+  readonly formerVersion: number
+  readonly state: SharedState
+  /** Clients are shut out in between. */
+  readonly takesAway: boolean
+}
+export interface ChangeSharedStateReply {
+  /** The newest: whether its state names the change is the answer. */
+  readonly map: VolumeMap
+  /** Why the change was given up and undone; empty otherwise. */
+  readonly givenUp: string
+}
+
 export interface ReportRequest {
   readonly client: string
   readonly serverId: string
@@ -84,5 +104,23 @@ export const getMapRequestCodec = codec<GetMapRequest>('GetMapRequest')
 export const getMapReplyCodec = codecWithMap<GetMapReply>('GetMapReply')
 export const watchRequestCodec = codec<WatchRequest>('WatchRequest')
 export const watchEventCodec = codecWithMap<WatchEvent>('WatchEvent')
+export const changeSharedStateRequestCodec = codec<ChangeSharedStateRequest>(
+  'ChangeSharedStateRequest',
+  {
+    toWire: (request) => withField(request, 'state', sharedStateAloneToWire),
+    fromWire: (wire) =>
+      withField(wire, 'state', sharedStateAloneFromWire) as unknown as ChangeSharedStateRequest,
+  },
+)
+export const changeSharedStateReplyCodec =
+  codecWithMap<ChangeSharedStateReply>('ChangeSharedStateReply')
 export const reportRequestCodec = codec<ReportRequest>('ReportRequest')
 export const reportReplyCodec = codec<ReportReply>('ReportReply')
+
+function sharedStateAloneToWire(state: unknown): Wire {
+  return sharedStateToWire({ version: 0, changes: [], state: state as SharedState })
+}
+
+function sharedStateAloneFromWire(wire: unknown): SharedState {
+  return sharedStateFromWire(wire as Wire).state
+}

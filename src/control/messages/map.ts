@@ -1,7 +1,8 @@
 /** The volume map as bytes (proto/map.proto); the record itself is src/volume/map.ts. */
-import { StorageError } from '../../base/errors.ts'
 import type { Replica, ReplicaState, Segment, StalePolicy, VolumeMap } from '../../volume/map.ts'
 import { type Codec, type Conversion, codec, type Wire } from '../codec.ts'
+import { nameOf } from '../enum-names.ts'
+import { sharedStateFromWire, sharedStateToWire } from './shared-state.ts'
 
 const stalePolicies = {
   reject: 'STALE_POLICY_REJECT',
@@ -20,11 +21,13 @@ export const volumeMapConversion: Conversion<VolumeMap> = {
     ...map,
     stalePolicy: stalePolicies[map.stalePolicy],
     segments: map.segments.map(segmentToWire),
+    ...(map.shared === undefined ? {} : { shared: sharedStateToWire(map.shared) }),
   }),
   fromWire: (wire) => ({
     ...(wire as unknown as VolumeMap),
     stalePolicy: stalePolicyFromWire(wire.stalePolicy),
     segments: (wire.segments as Wire[]).map(segmentFromWire),
+    ...(wire.shared === undefined ? {} : { shared: sharedStateFromWire(wire.shared as Wire) }),
   }),
 }
 
@@ -54,10 +57,4 @@ function segmentFromWire(wire: Wire): Segment {
     state: nameOf(replicaStates, replica.state),
   }))
   return { ...(wire as unknown as Segment), replicas }
-}
-
-/** A value that this version does not know is refused: guessing a state could lose data. */
-function nameOf<Name extends string>(names: Record<Name, string>, wire: unknown): Name {
-  for (const name of Object.keys(names) as Name[]) if (names[name] === wire) return name
-  throw new StorageError('invalid', `${String(wire)} is not known to this version`)
 }
