@@ -17,6 +17,9 @@ export const physicalBlockBytes = 4096
 /** Unit of allocation inside a storage server. */
 export const pageBytes = 64 * KIB
 
+/** The most that WRITE ATOMIC takes: pages are written anew for it, and read where it has only a part. */
+export const atomicBytes = 1 * MIB
+
 /** Largest single READ, WRITE or VERIFY; MAXIMUM TRANSFER LENGTH in VPD page B0h. */
 export const largestCommandBytes = 8 * MIB
 
@@ -97,6 +100,8 @@ export const shim = {
   /** A held command is answered BUSY after the first, NOT READY after the second. */
   holdStretchMs: 20_000,
   holdMs: 60_000,
+  /** GET LBA STATUS looks at no more of a volume at once. */
+  mappingBlocks: 1024 * 1024,
   /** How often held commands are looked at. */
   holdTickMs: 100,
   /** After a refusal that only time cures: the first delay, doubling to the longest. */
@@ -118,6 +123,10 @@ export const shim = {
   watchRetryLongestMs: 250,
   getMapDeadlineMs: 5_000,
   reportDeadlineMs: 2_000,
+  /** A change of what initiators set: one call, and all of them until its outcome is unknown. */
+  sharedStateAttemptMs: 8_000,
+  sharedStateRetryMs: 200,
+  sharedStateDeadlineMs: 12_000,
 } as const
 
 /** Small operations on files: on the event loop while they are quick, in the pool after slow ones. */
@@ -206,6 +215,34 @@ export const scsi = {
   patternBytes: 64 * KIB,
 } as const
 
+/** Third-party copies, as VPD page 8Fh and RECEIVE COPY OPERATING PARAMETERS tell. */
+export const copy = {
+  cscds: 8,
+  segments: 64,
+  /** CSCD and segment descriptors together. */
+  descriptorListBytes: 4 * KIB,
+  /** The longest parameter list of all copy commands: a header and descriptors. */
+  parameterListBytes: 4 * KIB + 16,
+  /** One segment, so that one command copies 1 GiB at most. */
+  segmentBytes: 16 * MIB,
+  /** Read and written at once. */
+  pieceBytes: MIB,
+  /** Copies that one unit makes at the same time; more are answered BUSY. */
+  concurrentCopies: 16,
+  /** Copies of one session whose results are kept. */
+  records: 64,
+  /** Ranges in one POPULATE TOKEN or WRITE USING TOKEN. */
+  rangeDescriptors: 64,
+  /** The data of tokens are held in memory: of one, of one initiator, of all. */
+  tokenBytes: 8 * MIB,
+  initiatorTokenBytes: 32 * MIB,
+  allTokensBytes: 64 * MIB,
+  tokenInactivitySeconds: 30,
+  tokenInactivityMostSeconds: 300,
+  /** Tokens that are no more, of which it is known why. */
+  endedTokens: 1024,
+} as const
+
 /** What initiators set on a logical unit. */
 export const unitState = {
   /** Initiator ports that are remembered because they lost something with their session. */
@@ -291,6 +328,9 @@ assert(
   blockSizes.every((bytes) => physicalBlockBytes % bytes === 0),
   'a physical block is whole logical ones',
 )
+assert(copy.pieceBytes <= largestCommandBytes, 'a piece is no larger than a command')
+assert(copy.segments * copy.segmentBytes < 2 ** 32, 'a count of copied bytes has 32 bits')
+assert(copy.tokenBytes <= copy.initiatorTokenBytes, 'an initiator may have one token')
 assert(portal.sessionWriteBytes <= portal.programWriteBytes, 'one session does not hold it all')
 assert(portal.sessionWriteBytes >= largestCommandBytes, 'the largest write can be held')
 assert(portal.sessionReadBytes >= largestCommandBytes, 'the largest read can be held')

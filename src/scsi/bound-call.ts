@@ -2,14 +2,18 @@
  * A task bound to its unit, so that handlers need not know of either. Lives as long as the command.
  */
 import { assert } from '../base/assert.ts'
+import { BoundDevice } from './bound-device.ts'
 import type { Call, CommandFacts, Outcome } from './call.ts'
 import { commandTable } from './command-table.ts'
+import type { CopyDevice } from './copy/copy-device.ts'
+import type { TokenStore } from './copy/token-store.ts'
 import type {
   AllocationRun,
   BlockExtent,
   LogicalUnit,
   Nexus,
   Task,
+  UnitDescription,
   UnitFacts,
   WriteOptions,
 } from './logical-unit.ts'
@@ -20,24 +24,27 @@ import { isWriteProtected, stateSense } from './unit-readiness.ts'
 import type { UnitSettings } from './unit-settings.ts'
 
 /** What belongs to the target rather than to one unit. */
-export interface Surroundings {
-  readonly directory: { luns(): readonly number[] }
+export interface Surroundings<T extends Task> {
+  readonly directory: {
+    luns(): readonly number[]
+    unit(lun: number): LogicalUnit<T> | undefined
+  }
   readonly attentions: UnitAttentions
   /** Of a unit where initiators may set something. */
-  conditions(unit: LogicalUnit<never>): UnitConditions | undefined
+  conditions(unit: UnitDescription): UnitConditions | undefined
 }
 
 export class BoundCall<T extends Task> implements Call {
   readonly #task: T
   readonly #unit: LogicalUnit<T> | undefined
-  readonly #around: Surroundings
+  readonly #around: Surroundings<T>
   readonly dataOut: readonly Buffer[]
 
   constructor(
     task: T,
     unit: LogicalUnit<T> | undefined,
     dataOut: readonly Buffer[],
-    around: Surroundings,
+    around: Surroundings<T>,
   ) {
     this.#task = task
     this.#unit = unit
@@ -51,6 +58,9 @@ export class BoundCall<T extends Task> implements Call {
   get cdb(): Buffer {
     return this.#task.cdb
   }
+  get announcedBytes(): number | undefined {
+    return this.#task.announcedBytes
+  }
   get aborted(): boolean {
     return this.#task.aborted
   }
@@ -59,6 +69,9 @@ export class BoundCall<T extends Task> implements Call {
   }
   get facts(): UnitFacts {
     return this.#there().facts
+  }
+  get unit(): UnitDescription {
+    return this.#there()
   }
   get settings(): UnitSettings {
     const { settings } = this.#there()
@@ -69,6 +82,21 @@ export class BoundCall<T extends Task> implements Call {
     const conditions = this.#around.conditions(this.#there())
     assert(conditions, 'a command that sets something runs only where it can be kept')
     return conditions
+  }
+  get tokens(): TokenStore {
+    const { tokens } = this.#there()
+    assert(tokens, 'a command about tokens runs only where they can be kept')
+    return tokens
+  }
+  copyDevice(matches?: (facts: UnitFacts) => boolean): CopyDevice | undefined {
+    const { directory } = this.#around
+    const luns = matches === undefined ? [this.#task.lun] : directory.luns()
+    for (const lun of luns) {
+      const unit = directory.unit(lun)
+      if (unit?.settings === undefined || matches?.(unit.facts) === false) continue
+      return new BoundDevice({ task: this.#task, unit, lun }, this.#around)
+    }
+    return undefined
   }
   get writeProtected(): boolean {
     return isWriteProtected(this.#there())

@@ -2,11 +2,15 @@
  * One command as its handler sees it: the CDB, the data, and the logical unit with the task already
  * bound in. A handler knows no transport, no other command and no LUN but its own.
  */
+
+import type { CopyDevice } from './copy/copy-device.ts'
+import type { TokenStore } from './copy/token-store.ts'
 import type {
   AllocationRun,
   BlockExtent,
   Nexus,
   Silence,
+  UnitDescription,
   UnitFacts,
   WriteOptions,
 } from './logical-unit.ts'
@@ -21,14 +25,19 @@ export interface Call {
   readonly cdb: Buffer
   /** True once nobody waits for the answer. */
   readonly aborted: boolean
+  /** Bytes that the initiator means to send, where the transport knows. */
+  readonly announcedBytes: number | undefined
   /** Data that came with the command; empty while it is being checked on arrival. */
   readonly dataOut: readonly Buffer[]
   /** False for the few commands that answer for a LUN that is not there; then `facts` is not. */
   readonly hasUnit: boolean
   readonly facts: UnitFacts
+  readonly unit: UnitDescription
   /** Only for commands of units where initiators may set something. */
   readonly settings: UnitSettings
   readonly conditions: UnitConditions
+  /** Only for commands of units that have tokens. */
+  readonly tokens: TokenStore
   /** By the unit's nature or by an initiator (SWP). */
   readonly writeProtected: boolean
   readonly luns: readonly number[]
@@ -50,6 +59,11 @@ export interface Call {
   notReady(): Sense | undefined
   /** What initiators did to the unit (ejected, stopped, sanitized) that keeps it from its work. */
   stateSense(): Sense | undefined
+  /**
+   * A unit of this target that the task may copy from or to: this one, or the first whose facts
+   * match.
+   */
+  copyDevice(matches?: (facts: UnitFacts) => boolean): CopyDevice | undefined
   read(lba: number, blocks: number): Promise<Outcome>
   write(lba: number, data: readonly Buffer[], options: WriteOptions): Promise<Outcome>
   compareAndWrite(

@@ -12,7 +12,7 @@ const access6 = {
   lbaLow: u16(2),
   transferLengthBlocks: u8(4, '0 means 256'),
 }
-const group = (byte: number) => bits(byte, 4, 0, 'GROUP NUMBER, ignored')
+export const group = (byte: number) => bits(byte, 4, 0, 'GROUP NUMBER, ignored')
 
 /** Byte 1 of READ and WRITE (10), (12), (16). */
 const accessFlags = {
@@ -21,17 +21,17 @@ const accessFlags = {
   forceUnitAccess: bit(1, 3, 'FUA'),
   forceUnitAccessNonVolatile: bit(1, 1, 'FUA_NV, obsolete, ignored'),
 }
-const accessReserved = [reservedBits(1, 2, 2), reservedBits(1, 0, 0)]
+export const accessReserved = [reservedBits(1, 2, 2), reservedBits(1, 0, 0)]
 const access10 = { ...accessFlags, lba: u32(2), group: group(6), transferLengthBlocks: u16(7) }
 const access12 = { ...accessFlags, lba: u32(2), transferLengthBlocks: u32(6), group: group(10) }
-const access16 = {
+export const access16 = {
   ...accessFlags,
   lbaHigh: u32(2),
   lbaLow: u32(6),
   transferLengthBlocks: u32(10),
   group: group(14),
 }
-const highBits = (byte: number) => reservedBits(byte, 7, 5)
+export const highBits = (byte: number) => reservedBits(byte, 7, 5)
 
 export const read6 = cdb('READ (6)', {
   cite: 'SBC-2 5.5',
@@ -91,18 +91,25 @@ export const write16 = cdb('WRITE (16)', {
   reserved: [...accessReserved, highBits(14)],
 })
 
-const verifyFlags = {
-  protect: bits(1, 7, 5, 'VRPROTECT'),
+export const verifyFlags = {
+  protect: bits(1, 7, 5, 'VRPROTECT or WRPROTECT'),
   disablePageOut: bit(1, 4, 'DPO, ignored'),
   byteCheck: bits(1, 2, 1, 'BYTCHK'),
 }
-const verifyReserved = [reservedBits(1, 3, 3), reservedBits(1, 0, 0)]
+export const verifyReserved = [reservedBits(1, 3, 3), reservedBits(1, 0, 0)]
 export const verify10 = cdb('VERIFY (10)', {
   cite: 'SBC-3 5.29',
   sizeBytes: 10,
   operationCode: 0x2f,
   fields: { ...verifyFlags, lba: u32(2), group: group(6), verificationLengthBlocks: u16(7) },
   reserved: [...verifyReserved, highBits(6)],
+})
+export const verify12 = cdb('VERIFY (12)', {
+  cite: 'SBC-3 5.30',
+  sizeBytes: 12,
+  operationCode: 0xaf,
+  fields: { ...verifyFlags, lba: u32(2), verificationLengthBlocks: u32(6), group: group(10) },
+  reserved: [...verifyReserved, highBits(10)],
 })
 export const verify16 = cdb('VERIFY (16)', {
   cite: 'SBC-3 5.31',
@@ -206,17 +213,38 @@ export const readCapacity16 = cdb('READ CAPACITY (16)', {
   reserved: [highBits(1), reservedBits(14, 7, 1)],
 })
 
-export const startStopUnit = cdb('START STOP UNIT', {
-  cite: 'SBC-3 5.25',
-  sizeBytes: 6,
-  operationCode: 0x1b,
+const prefetchReserved = [reservedBits(1, 7, 2), reservedBits(1, 0, 0)]
+export const prefetch10 = cdb('PRE-FETCH (10)', {
+  cite: 'SBC-3 5.8',
+  sizeBytes: 10,
+  operationCode: 0x34,
   fields: {
-    immediate: bit(1, 0, 'IMMED'),
-    powerConditionModifier: bits(3, 3, 0),
-    powerCondition: bits(4, 7, 4),
-    noFlush: bit(4, 2, 'NO_FLUSH'),
-    loadEject: bit(4, 1, 'LOEJ'),
-    start: bit(4, 0, 'START'),
+    immediate: bit(1, 1, 'IMMED'),
+    lba: u32(2),
+    group: group(6),
+    blocks: u16(7, '0: to the end'),
   },
-  reserved: [reservedBits(1, 7, 1), reserved(2), reservedBits(3, 7, 4), reservedBits(4, 3, 3)],
+  reserved: [...prefetchReserved, highBits(6)],
+})
+export const prefetch16 = cdb('PRE-FETCH (16)', {
+  cite: 'SBC-3 5.9',
+  sizeBytes: 16,
+  operationCode: 0x90,
+  fields: {
+    immediate: bit(1, 1, 'IMMED'),
+    lbaHigh: u32(2),
+    lbaLow: u32(6),
+    blocks: u32(10, '0: to the end'),
+    group: group(14),
+  },
+  reserved: [...prefetchReserved, highBits(14)],
+})
+
+export const getLbaStatus = cdb('GET LBA STATUS', {
+  cite: 'SBC-3 5.4',
+  sizeBytes: 16,
+  operationCode: 0x9e,
+  serviceAction: 0x12,
+  fields: { lbaHigh: u32(2), lbaLow: u32(6), allocationLength: u32(10) },
+  reserved: [highBits(1), reserved(14)],
 })

@@ -65,6 +65,41 @@ export const modeSense10 = cdb('MODE SENSE (10)', {
   reserved: [reservedBits(1, 7, 5), reservedBits(1, 2, 0), reserved(4, 3)],
 })
 
+const selectFlags = {
+  pageFormat: bit(1, 4, 'PF: mode pages, not vendor specific data'),
+  savePages: bit(1, 0, 'SP'),
+}
+export const modeSelect6 = cdb('MODE SELECT (6)', {
+  cite: 'SPC-4 6.11',
+  sizeBytes: 6,
+  operationCode: 0x15,
+  fields: { ...selectFlags, parameterListLength: u8(4) },
+  reserved: [reservedBits(1, 7, 5), reservedBits(1, 3, 1), reserved(2, 2)],
+})
+
+export const modeSelect10 = cdb('MODE SELECT (10)', {
+  cite: 'SPC-4 6.12',
+  sizeBytes: 10,
+  operationCode: 0x55,
+  fields: { ...selectFlags, parameterListLength: u16(7) },
+  reserved: [reservedBits(1, 7, 5), reservedBits(1, 3, 1), reserved(2, 5)],
+})
+
+export const logSense = cdb('LOG SENSE', {
+  cite: 'SPC-4 6.8',
+  sizeBytes: 10,
+  operationCode: 0x4d,
+  fields: {
+    saveParameters: bit(1, 0, 'SP'),
+    pageControl: bits(2, 7, 6, 'PC'),
+    pageCode: bits(2, 5, 0),
+    subpageCode: u8(3),
+    parameterPointer: u16(5),
+    allocationLength: u16(7),
+  },
+  reserved: [reservedBits(1, 7, 1), reserved(4)],
+})
+
 export const reportLuns = cdb('REPORT LUNS', {
   cite: 'SPC-4 6.33',
   sizeBytes: 12,
@@ -89,4 +124,28 @@ export const reportSupportedOperationCodes = cdb('REPORT SUPPORTED OPERATION COD
     allocationLength: u32(6),
   },
   reserved: [reservedBits(1, 7, 5), reservedBits(2, 6, 3), reserved(10)],
+})
+
+export const reportTargetPortGroups = cdb('REPORT TARGET PORT GROUPS', {
+  cite: 'SPC-4 6.37',
+  sizeBytes: 12,
+  operationCode: 0xa3,
+  serviceAction: 0x0a,
+  fields: {
+    parameterDataFormat: bits(1, 7, 5, '0: short header, 1: extended header'),
+    allocationLength: u32(6),
+  },
+  reserved: [reserved(2, 4), reserved(10)],
+})
+
+export const reportTaskManagementFunctions = cdb('REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS', {
+  cite: 'SPC-4 6.36',
+  sizeBytes: 12,
+  operationCode: 0xa3,
+  serviceAction: 0x0d,
+  fields: {
+    returnExtended: bit(2, 7, 'REPD'),
+    allocationLength: u32(6),
+  },
+  reserved: [reservedBits(1, 7, 5), reservedBits(2, 6, 0), reserved(3, 3), reserved(10)],
 })

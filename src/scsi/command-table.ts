@@ -5,23 +5,48 @@
  */
 import { assert } from '../base/assert.ts'
 import type { Command } from './command.ts'
+import { compareAndWriteCommands } from './compare-and-write.ts'
+import { extendedCopyCommands } from './copy/extended-copy.ts'
+import { populateTokenCommands } from './copy/populate-token.ts'
+import { receiveCopyResultsCommands } from './copy/receive-copy-results.ts'
+import { receiveRodTokenCommands } from './copy/receive-rod-token.ts'
+import { writeUsingTokenCommands } from './copy/write-using-token.ts'
+import { defectDataCommands } from './defect-data.ts'
 import { inquiryCommands } from './inquiry.ts'
+import { lbaStatusCommands } from './lba-status.ts'
+import { logSenseCommands } from './log-sense.ts'
 import type { LogicalUnit } from './logical-unit.ts'
+import { modeSelectCommands } from './mode-select.ts'
 import { modeSenseCommands } from './mode-sense.ts'
+import { orWriteCommands } from './or-write.ts'
 import { persistentReserveInCommands } from './persistent-reserve-in.ts'
 import { persistentReserveOutCommands } from './persistent-reserve-out.ts'
+import { prefetchCommands } from './pre-fetch.ts'
 import { readCapacityCommands } from './read-capacity.ts'
 import { readWriteCommands } from './read-write.ts'
 import { reportCommandsCommands } from './report-commands.ts'
 import { reportLunsCommands } from './report-luns.ts'
+import { reportTaskManagementCommands } from './report-task-management.ts'
 import { reserveReleaseCommands } from './reserve-release.ts'
+import { sanitizeCommands } from './sanitize.ts'
+import { startStopCommands } from './start-stop.ts'
+import { targetPortGroupCommands } from './target-port-groups.ts'
 import { unitStateCommands } from './unit-state.ts'
 import { unmapCommands } from './unmap.ts'
 import { verifyCommands } from './verify.ts'
+import { writeAtomicCommands } from './write-atomic.ts'
 import { writeSameCommands } from './write-same.ts'
+import { writeVerifyCommands } from './write-verify.ts'
 
 export const commandTable: readonly Command[] = [
   ...unitStateCommands,
+  ...targetPortGroupCommands,
+  ...startStopCommands,
+  ...sanitizeCommands,
+  ...reportTaskManagementCommands,
+  ...modeSelectCommands,
+  ...logSenseCommands,
+  ...defectDataCommands,
   ...inquiryCommands,
   ...modeSenseCommands,
   ...reportLunsCommands,
@@ -31,9 +56,20 @@ export const commandTable: readonly Command[] = [
   ...verifyCommands,
   ...writeSameCommands,
   ...unmapCommands,
+  ...writeVerifyCommands,
+  ...writeAtomicCommands,
+  ...prefetchCommands,
+  ...orWriteCommands,
+  ...lbaStatusCommands,
+  ...compareAndWriteCommands,
   ...persistentReserveInCommands,
   ...persistentReserveOutCommands,
   ...reserveReleaseCommands,
+  ...extendedCopyCommands,
+  ...receiveCopyResultsCommands,
+  ...populateTokenCommands,
+  ...writeUsingTokenCommands,
+  ...receiveRodTokenCommands,
 ].sort((one, other) => one.operationCode - other.operationCode)
 
 type Slot = Command | ReadonlyMap<number, Command> | undefined

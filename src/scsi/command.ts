@@ -5,7 +5,7 @@
 import type { Fields, Value } from '../wire/layout.ts'
 import type { Call, CommandFacts, Outcome } from './call.ts'
 import { type CdbLayout, reservedBitInUse } from './cdb-layout.ts'
-import type { LogicalUnit } from './logical-unit.ts'
+import type { UnitDescription } from './logical-unit.ts'
 import type { ReservationClass } from './reservation-access.ts'
 import { checkCondition, type FieldPointer, type ScsiResult } from './result.ts'
 import type { Transfer } from './scsi-target.ts'
@@ -24,7 +24,7 @@ export interface Command extends CommandFacts {
   /** Answered whatever state the unit is in, also while it is being sanitized. SBC-3 4.11.2. */
   readonly inAnyState: boolean
   /** Whether this unit has the command. */
-  isOf(unit: LogicalUnit<never>): boolean
+  isOf(unit: UnitDescription): boolean
   transfer(cdb: Buffer, blockBytes: number): Transfer
   /** Every check that needs no data; undefined: it may run. */
   check(call: Call): ScsiResult | undefined
@@ -38,7 +38,7 @@ interface CommandSpec<F extends Fields> {
   readonly reservation: ReservationClass | ((fields: Value<CdbLayout<F>>) => ReservationClass)
   readonly inAnyState?: boolean
   /** Units that have the command; absent: all of them. */
-  when?(unit: LogicalUnit<never>): boolean
+  when?(unit: UnitDescription): boolean
   /** Absent: no data in either direction. */
   transfer?(fields: Value<CdbLayout<F>>, blockBytes: number): Transfer
   check?(call: Call, fields: Value<CdbLayout<F>>): ScsiResult | undefined
@@ -93,7 +93,7 @@ function pointer(inCdb: boolean, byte: number, bit: number | undefined): FieldPo
 }
 
 /** Commands by which initiators set something exist where that can be kept. */
-export const whereSettable = (unit: LogicalUnit<never>): boolean => unit.settings !== undefined
+export const whereSettable = (unit: UnitDescription): boolean => unit.settings !== undefined
 
 /** Data for the initiator, cut to what it has room for. SPC-4 4.2.5.6. */
 export function allocated(data: Buffer, allocationLength: number): ScsiResult {

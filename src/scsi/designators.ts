@@ -7,35 +7,46 @@ import type { UnitFacts } from './logical-unit.ts'
 
 const CodeSet = { BINARY: 1, ASCII: 2, UTF8: 3 } as const
 const Association = { LOGICAL_UNIT: 0, TARGET_PORT: 1, TARGET_DEVICE: 2 } as const
-const Type = { T10_VENDOR: 1, NAA: 3, RELATIVE_PORT: 4, SCSI_NAME: 8 } as const
+const Type = { T10_VENDOR: 1, NAA: 3, RELATIVE_PORT: 4, PORT_GROUP: 5, SCSI_NAME: 8 } as const
 const iscsiProtocol = 5
 /** T10 vendor identification, eight characters. SPC-4 6.6.2. */
 export const vendorIdentification = 'PALISADE'
 
 /** All portals of a target are one portal group, hence one target port. */
-const relativePort = 1
+export const relativePort = 1
+export const targetPortGroup = 1
 
-interface Designator {
+export interface Designator {
   readonly codeSet: number
   readonly association: number
   readonly type: number
   readonly value: Buffer
 }
 
-export function designators(facts: UnitFacts, targetName: string): Buffer {
+/** Those of the unit itself, by which copies name it too. */
+export function unitDesignators(facts: UnitFacts): readonly Designator[] {
   assert(facts.naa.length === 16 && facts.naa[0]! >> 4 === 6, 'an NAA 6 identifier has 16 bytes')
-  const rows: readonly Designator[] = [
+  const name = Buffer.from(vendorIdentification + facts.serial, 'latin1')
+  return [
     unitRow(CodeSet.BINARY, Type.NAA, facts.naa),
-    unitRow(
-      CodeSet.ASCII,
-      Type.T10_VENDOR,
-      Buffer.from(vendorIdentification + facts.serial, 'latin1'),
-    ),
+    unitRow(CodeSet.ASCII, Type.T10_VENDOR, name),
+  ]
+}
+
+export function designators(facts: UnitFacts, targetName: string): Buffer {
+  const rows: readonly Designator[] = [
+    ...unitDesignators(facts),
     {
       codeSet: CodeSet.BINARY,
       association: Association.TARGET_PORT,
       type: Type.RELATIVE_PORT,
       value: Buffer.from([0, 0, 0, relativePort]),
+    },
+    {
+      codeSet: CodeSet.BINARY,
+      association: Association.TARGET_PORT,
+      type: Type.PORT_GROUP,
+      value: Buffer.from([0, 0, 0, targetPortGroup]),
     },
     nameRow(Association.TARGET_PORT, `${targetName},t,0x0001`),
     nameRow(Association.TARGET_DEVICE, targetName),

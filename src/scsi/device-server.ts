@@ -9,7 +9,7 @@ import { BoundCall, type Surroundings } from './bound-call.ts'
 import type { Call, Outcome } from './call.ts'
 import { type Command, invalidCdbField } from './command.ts'
 import { findCommand, isOtherServiceAction } from './command-table.ts'
-import type { LogicalUnit, Nexus, Silence, Task } from './logical-unit.ts'
+import type { LogicalUnit, Nexus, Silence, Task, UnitDescription } from './logical-unit.ts'
 import { conflicts } from './reservation-access.ts'
 import { ReservationWatch } from './reservation-watch.ts'
 import { checkCondition, type ScsiResult, type Sense, Status } from './result.ts'
@@ -20,8 +20,10 @@ import {
   INVALID_COMMAND_OPERATION_CODE,
   LOGICAL_UNIT_NOT_SUPPORTED,
   SCSI_BUS_RESET_OCCURRED,
+  THIN_PROVISIONING_SOFT_THRESHOLD_REACHED,
 } from './sense.ts'
 import { encodeSense } from './sense-format.ts'
+import { reachedThreshold } from './soft-threshold.ts'
 import { UnitAttentions } from './unit-attention.ts'
 import { UnitConditions } from './unit-conditions.ts'
 import { barred } from './unit-readiness.ts'
@@ -42,9 +44,9 @@ const nothing: readonly Buffer[] = []
 export class DeviceServer<T extends Task> implements ScsiTarget<T> {
   readonly #directory: LunDirectory<T>
   readonly #attentions = new UnitAttentions()
-  readonly #conditions = new WeakMap<LogicalUnit<never>, UnitConditions>()
+  readonly #conditions = new WeakMap<UnitDescription, UnitConditions>()
   readonly #reservations = new ReservationWatch(this.#attentions)
-  readonly #surroundings: Surroundings
+  readonly #surroundings: Surroundings<T>
 
   constructor(directory: LunDirectory<T>) {
     this.#directory = directory
@@ -75,6 +77,7 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     this.#reservations.look(unit, task.lun)
     // SAM-5 5.3.3: it takes precedence over every other status.
     if (command && this.reservationConflict(task, unit, command)) return conflict
+    if (unit.space !== undefined) this.#watchSpace(task.lun, unit)
     // SAM-5 5.14: only INQUIRY, REPORT LUNS and REQUEST SENSE are processed with one pending.
     const attention = command?.anyLun ? undefined : this.#attentions.take(task.nexus, task.lun)
     if (attention) return checkCondition(attention)
@@ -179,11 +182,17 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     return unit && !command?.isOf(unit) ? undefined : command
   }
 
+  #watchSpace(lun: number, unit: LogicalUnit<T>): void {
+    const conditions = this.#conditionsOf(unit)
+    if (conditions === undefined || !reachedThreshold(unit, conditions)) return
+    this.#attentions.raise(THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, [lun], () => true)
+  }
+
   #barred(unit: LogicalUnit<T>, command: Command): ScsiResult | undefined {
     return command.inAnyState ? undefined : barred(unit, command.medium, this.#conditionsOf(unit))
   }
 
-  #conditionsOf(unit: LogicalUnit<never>): UnitConditions | undefined {
+  #conditionsOf(unit: UnitDescription): UnitConditions | undefined {
     if (unit.settings === undefined) return undefined
     const known = this.#conditions.get(unit)
     if (known !== undefined) return known

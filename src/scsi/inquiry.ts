@@ -2,8 +2,10 @@
  * INQUIRY: standard data, and the way to the vital product data pages of vpd-pages.ts. SPC-4 6.6.
  * Answered for every LUN: where there is no unit, the peripheral qualifier says so.
  */
+import type { Call } from './call.ts'
 import { inquiry } from './cdb-primary.ts'
-import { allocated, type Command, command, dataIn, invalidFieldInCdb } from './command.ts'
+import { allocated, type Command, command, dataIn, invalidCdbField } from './command.ts'
+import { hasThirdPartyCopy } from './copy/third-party-copy-page.ts'
 import { vendorIdentification } from './designators.ts'
 import { isVpdPage, vpdPage } from './vpd-pages.ts'
 
@@ -21,13 +23,22 @@ const standardBytes = 96
 const versionSpc4 = 0x06
 const hiSupAndFormat = 0x12
 const commandQueueing = 0x02
+const removableMedium = 0x80
+/** TPGS 01b: the state of a target port group can be asked for, and not set. */
+const implicitPortGroups = 0x10
+/** 3PC: it makes copies. */
+const thirdPartyCopy = 0x08
 
-function standardInquiry(hasUnit: boolean): Buffer {
+function standardInquiry(call: Call): Buffer {
+  const { hasUnit } = call
   const data = Buffer.alloc(standardBytes)
   data[0] = hasUnit ? directAccessBlockDevice : noUnit
+  data[1] = hasUnit && call.facts.removable ? removableMedium : 0
   data[2] = versionSpc4
   data[3] = hiSupAndFormat
   data[4] = standardBytes - 5
+  data[5] = hasUnit ? implicitPortGroups : 0
+  if (hasUnit && hasThirdPartyCopy(call.commands)) data[5] |= thirdPartyCopy
   data[7] = commandQueueing
   data.write(vendorIdentification.padEnd(8), 8, 'latin1')
   data.write(productIdentification.padEnd(16), 16, 'latin1')
@@ -46,11 +57,12 @@ export const inquiryCommands: readonly Command[] = [
     reservation: 'never',
     transfer: dataIn,
     check(call, { enableVitalProductData, pageCode }) {
-      if (!enableVitalProductData) return pageCode === 0 ? undefined : invalidFieldInCdb
-      return call.hasUnit && isVpdPage(pageCode) ? undefined : invalidFieldInCdb
+      if (!enableVitalProductData) return pageCode === 0 ? undefined : invalidCdbField(2)
+      if (!call.hasUnit) return invalidCdbField(1, 0)
+      return isVpdPage(pageCode, call.unit) ? undefined : invalidCdbField(2)
     },
     run(call, { enableVitalProductData, pageCode, allocationLength }) {
-      const data = enableVitalProductData ? vpdPage(pageCode, call) : standardInquiry(call.hasUnit)
+      const data = enableVitalProductData ? vpdPage(pageCode, call) : standardInquiry(call)
       return allocated(data, allocationLength)
     },
   }),

@@ -3,6 +3,7 @@
  * blocks. Implemented by a replica (targets/lun), a volume seen from a client's host
  * (initiator-shim/device) and a plain file (targets/lun, standalone). It knows no iSCSI and no CDB.
  */
+import type { TokenStore } from './copy/token-store.ts'
 import type { ScsiResult, Sense } from './result.ts'
 import type { UnitSettings } from './unit-settings.ts'
 
@@ -21,6 +22,8 @@ export interface Task {
   readonly nexus: Nexus
   readonly lun: number
   readonly cdb: Buffer
+  /** Bytes that the initiator means to send, where the transport knows; more than it asks for, too. */
+  readonly announcedBytes?: number
   /** True once nobody waits for the answer: a unit need not start what it has not begun. */
   readonly aborted: boolean
   /**
@@ -43,11 +46,10 @@ export interface UnitFacts {
   readonly readOnly: boolean
   /** RMB: the medium can be ejected, loaded, and kept in. SPC-4 6.6.2. */
   readonly removable: boolean
-  /**
-   * Blocks that WRITE ATOMIC takes at most, a power of two; no atomic write crosses a multiple of
-   * it. 0: there are none.
-   */
+  /** Blocks that WRITE ATOMIC takes at most: whole physical ones. 0: there is no such command. */
   readonly atomicBlocks: number
+  /** No atomic write crosses a multiple of this, because it would reach two stores. 0: it may. */
+  readonly atomicBoundaryBlocks: number
   /** 1 to 20 printable ASCII characters; VPD page 80h. */
   readonly serial: string
   /** 16 bytes, NAA IEEE Registered Extended (6h); VPD page 83h. */
@@ -64,6 +66,10 @@ export interface LogicalUnit<T extends Task = Task> {
    * state do not exist there.
    */
   readonly settings?: UnitSettings
+  /** Where initiators may have copies of blocks kept in memory (ROD tokens). One for a program. */
+  readonly tokens?: TokenStore
+  /** Where space is allocated on first write and there may be too little of it for all blocks. */
+  readonly space?: UnitSpace
   /**
    * Asked once per command when it arrives, before its CDB is checked and before any of its data
    * is asked for; undefined lets it pass. Asked for every command that exists, also those that
@@ -119,6 +125,15 @@ export interface LogicalUnit<T extends Task = Task> {
   unmap(task: T, extents: readonly BlockExtent[]): Promise<ScsiResult | Silence>
   /** Everything acknowledged before this call is durable afterwards. */
   flush(task: T): Promise<ScsiResult | Silence>
+}
+
+/** A unit as it describes itself, without its blocks. */
+export type UnitDescription = Pick<LogicalUnit, 'facts' | 'settings' | 'space' | 'tokens'>
+
+export interface UnitSpace {
+  /** Blocks that are allocated, and for how many more there is room. */
+  usedBlocks(): number
+  availableBlocks(): number
 }
 
 export interface WriteOptions {

@@ -4,9 +4,9 @@
  */
 import type { Call } from './call.ts'
 import { modeSense6, modeSense10 } from './cdb-primary.ts'
-import { allocated, type Command, command, dataIn, invalidFieldInCdb } from './command.ts'
-import type { UnitFacts } from './logical-unit.ts'
-import { changeable, type ModePage, modePages } from './mode-pages.ts'
+import { allocated, type Command, command, dataIn, invalidCdbField } from './command.ts'
+import { blockDescriptor } from './mode-descriptor.ts'
+import { changeableMask, type ModePage, pagesOf } from './mode-pages.ts'
 import { checkCondition, type ScsiResult } from './result.ts'
 import { SAVING_PARAMETERS_NOT_SUPPORTED } from './sense.ts'
 
@@ -24,61 +24,53 @@ interface Wanted {
 }
 
 /** Pages of the code asked for, or all; of the subpage asked for, or with their subpages. */
-function selected({ pageCode, subpageCode }: Wanted): readonly ModePage[] {
-  return modePages.filter((page) => {
+function selected(call: Call, { pageCode, subpageCode }: Wanted): readonly ModePage[] {
+  return pagesOf(call.unit).filter((page) => {
     const wantedPage = pageCode === allPages || page.code === pageCode
     return wantedPage && (subpageCode === allSubpages || page.subpage === subpageCode)
   })
 }
 
-function check(_call: Call, wanted: Wanted): ScsiResult | undefined {
+function check(call: Call, wanted: Wanted): ScsiResult | undefined {
   if (wanted.pageControl === PageControl.SAVED) return savingNotSupported
-  return selected(wanted).length > 0 ? undefined : invalidFieldInCdb
+  return selected(call, wanted).length > 0 ? undefined : invalidCdbField(2, 5)
 }
 
 const savingNotSupported = checkCondition(SAVING_PARAMETERS_NOT_SUPPORTED)
 
-function pagesOf(facts: UnitFacts, wanted: Wanted): Buffer {
-  const pages = selected(wanted).map((page) => page.current(facts))
-  const asked = wanted.pageControl === PageControl.CHANGEABLE ? pages.map(changeable) : pages
-  return Buffer.concat(asked)
+function pageData(call: Call, wanted: Wanted): Buffer {
+  const { unit } = call
+  const current = wanted.pageControl === PageControl.CURRENT ? unit.settings?.state : undefined
+  return Buffer.concat(
+    selected(call, wanted).map((page) => {
+      const contents = page.contents(unit, current)
+      if (wanted.pageControl !== PageControl.CHANGEABLE) return contents
+      return changeableMask(page, contents, unit.settings !== undefined)
+    }),
+  )
 }
 
-/** FFFFFFFFh where the number of blocks needs more than the field has. SBC-3 6.5. */
-function shortDescriptor({ blocks, blockBytes }: UnitFacts): Buffer {
-  const descriptor = Buffer.alloc(8)
-  descriptor.writeUInt32BE(Math.min(blocks, 0xffff_ffff), 0)
-  descriptor.writeUIntBE(blockBytes, 5, 3)
-  return descriptor
+function deviceSpecific(call: Call): number {
+  return (call.writeProtected ? writeProtect : 0) | dpoAndFua
 }
 
-function longDescriptor({ blocks, blockBytes }: UnitFacts): Buffer {
-  const descriptor = Buffer.alloc(16)
-  descriptor.writeBigUInt64BE(BigInt(blocks), 0)
-  descriptor.writeUInt32BE(blockBytes, 12)
-  return descriptor
-}
-
-function deviceSpecific({ readOnly }: UnitFacts): number {
-  return (readOnly ? writeProtect : 0) | dpoAndFua
-}
-
-function modeData6(facts: UnitFacts, wanted: Wanted): Buffer {
-  const descriptor = wanted.disableBlockDescriptors ? Buffer.alloc(0) : shortDescriptor(facts)
-  const pages = pagesOf(facts, wanted)
+function modeData6(call: Call, wanted: Wanted): Buffer {
+  const without = wanted.disableBlockDescriptors
+  const descriptor = without ? Buffer.alloc(0) : blockDescriptor(call.facts, false)
+  const pages = pageData(call, wanted)
   const length = 3 + descriptor.length + pages.length
-  const header = Buffer.from([length, 0, deviceSpecific(facts), descriptor.length])
+  const header = Buffer.from([length, 0, deviceSpecific(call), descriptor.length])
   return Buffer.concat([header, descriptor, pages])
 }
 
-function modeData10(facts: UnitFacts, wanted: Wanted & { longLbaAccepted: boolean }): Buffer {
+function modeData10(call: Call, wanted: Wanted & { longLbaAccepted: boolean }): Buffer {
   const long = wanted.longLbaAccepted && !wanted.disableBlockDescriptors
-  const some = long ? longDescriptor(facts) : shortDescriptor(facts)
-  const descriptor = wanted.disableBlockDescriptors ? Buffer.alloc(0) : some
-  const pages = pagesOf(facts, wanted)
+  const without = wanted.disableBlockDescriptors
+  const descriptor = without ? Buffer.alloc(0) : blockDescriptor(call.facts, long)
+  const pages = pageData(call, wanted)
   const header = Buffer.alloc(8)
   header.writeUInt16BE(6 + descriptor.length + pages.length, 0)
-  header[3] = deviceSpecific(facts)
+  header[3] = deviceSpecific(call)
   header[4] = long ? 0x01 : 0x00
   header.writeUInt16BE(descriptor.length, 6)
   return Buffer.concat([header, descriptor, pages])
@@ -90,13 +82,13 @@ export const modeSenseCommands: readonly Command[] = [
     reservation: 'read',
     transfer: dataIn,
     check,
-    run: (call, fields) => allocated(modeData6(call.facts, fields), fields.allocationLength),
+    run: (call, fields) => allocated(modeData6(call, fields), fields.allocationLength),
   }),
   command(modeSense10, {
     medium: 'none',
     reservation: 'read',
     transfer: dataIn,
     check,
-    run: (call, fields) => allocated(modeData10(call.facts, fields), fields.allocationLength),
+    run: (call, fields) => allocated(modeData10(call, fields), fields.allocationLength),
   }),
 ]

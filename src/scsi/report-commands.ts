@@ -1,6 +1,7 @@
 /**
  * REPORT SUPPORTED OPERATION CODES, made from the command table itself. SPC-4 6.35.
  */
+import { unitState } from '../base/limits.ts'
 import type { Call, CommandFacts } from './call.ts'
 import { reportSupportedOperationCodes } from './cdb-primary.ts'
 import { allocated, type Command, command, dataIn, invalidFieldInCdb } from './command.ts'
@@ -17,8 +18,10 @@ interface Question {
   readonly requestedServiceAction: number
 }
 
-/** No time limit is named: how long a command may take depends on paths that fail over. */
+/** Command timeouts descriptor. SPC-4 6.35.4. */
 const timeouts = Buffer.from([0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+timeouts.writeUInt32BE(unitState.nominalCommandSeconds, 4)
+timeouts.writeUInt32BE(unitState.recommendedTimeoutSeconds, 8)
 
 /** SPC-4 6.35.2. */
 function allCommands(commands: readonly CommandFacts[], withTimeouts: boolean): Buffer {

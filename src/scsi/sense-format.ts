@@ -7,6 +7,8 @@ import type { Sense } from './result.ts'
 
 const fixedBytes = 18
 const nothing = Buffer.alloc(0)
+/** An additional sense length of 244 after a header of eight bytes. SPC-4 4.5.2. */
+export const largestSenseBytes = 252
 const informationDescriptorBytes = 12
 const keySpecificDescriptorBytes = 8
 
@@ -24,6 +26,7 @@ export function encodeFixed(sense: Sense): Buffer {
   buffer[0] = (valid ? 0x80 : 0) | 0x70
   buffer[2] = sense.key
   if (valid) buffer.writeUInt32BE(information, 3)
+  buffer.writeUInt32BE(sense.commandSpecific ?? 0, 8)
   buffer[7] = fixedBytes - 8
   buffer[12] = sense.asc
   buffer[13] = sense.ascq
@@ -33,9 +36,12 @@ export function encodeFixed(sense: Sense): Buffer {
 
 /** SPC-4 4.5.2: an eight-byte header and descriptors, what was computed here first. */
 export function encodeDescriptors(sense: Sense): Buffer {
-  const own = [information(sense), specificDescriptor(sense)]
+  const own = [information(sense), commandSpecific(sense), specificDescriptor(sense)]
   const descriptors = Buffer.concat([...own, sense.descriptors ?? nothing])
-  assert(descriptors.length <= 244, 'sense descriptors fit the additional sense length')
+  assert(
+    descriptors.length <= largestSenseBytes - 8,
+    'sense descriptors fit the additional sense length',
+  )
   const header = Buffer.from([0x72, sense.key, sense.asc, sense.ascq, 0, 0, 0, descriptors.length])
   return Buffer.concat([header, descriptors])
 }
@@ -46,6 +52,15 @@ function information(sense: Sense): Buffer {
   const descriptor = Buffer.alloc(informationDescriptorBytes)
   descriptor.set([0x00, informationDescriptorBytes - 2, 0x80])
   descriptor.writeBigUInt64BE(BigInt(sense.information), 4)
+  return descriptor
+}
+
+/** SPC-4 4.5.2.3. */
+function commandSpecific(sense: Sense): Buffer {
+  if (sense.commandSpecific === undefined) return nothing
+  const descriptor = Buffer.alloc(informationDescriptorBytes)
+  descriptor.set([0x01, informationDescriptorBytes - 2])
+  descriptor.writeBigUInt64BE(BigInt(sense.commandSpecific), 4)
   return descriptor
 }
 

@@ -4,6 +4,7 @@
  * when the program ends. Owned by the device server; changed by start-stop.ts and sanitize.ts.
  * SBC-3 4.19 (power conditions), 5.10 (PREVENT ALLOW MEDIUM REMOVAL), 4.11 (sanitize).
  */
+import { CopyRecords } from './copy/copy-records.ts'
 import type { Nexus } from './logical-unit.ts'
 
 /** `failed`: only a new SANITIZE gets it out of that, or EXIT FAILURE MODE where it was allowed. */
@@ -15,9 +16,17 @@ export type SanitizeState =
 export class UnitConditions {
   /** By START STOP UNIT with START 0. */
   stopped = false
+  /** The soft threshold of thin provisioning was told, and there was no more space since. */
+  spaceLow = false
   sanitize: SanitizeState = { kind: 'none' }
+  /** The program ends: a sanitize operation stops at the next piece. */
+  stopping = false
+  /** Settles when the sanitize operation that is under way has ended. */
+  sanitizing: Promise<unknown> = Promise.resolve()
   /** Nexuses that asked for the medium to stay in. */
   readonly preventing = new Set<Nexus>()
+  /** Of the third-party copies that this unit was asked to make. */
+  readonly copies = new CopyRecords()
   #underWay = 0
   #waiting: { readonly most: number; readonly resolve: () => void }[] = []
 
@@ -33,11 +42,11 @@ export class UnitConditions {
     for (const { resolve } of free) resolve()
   }
 
-  /** Resolves when the calling command is the only one under way. */
-  alone(): Promise<void> {
-    if (this.#underWay <= 1) return Promise.resolve()
+  /** Resolves when there are no more commands under way than these. */
+  atMost(commands: number): Promise<void> {
+    if (this.#underWay <= commands) return Promise.resolve()
     return new Promise((resolve) => {
-      this.#waiting.push({ most: 1, resolve })
+      this.#waiting.push({ most: commands, resolve })
     })
   }
 }

@@ -4,7 +4,7 @@
  * protection), 4.11.2 (sanitize). Reservations are another matter (reservation-*.ts).
  */
 import type { MediumUse } from './command.ts'
-import type { LogicalUnit } from './logical-unit.ts'
+import type { UnitDescription } from './logical-unit.ts'
 import { checkCondition, type ScsiResult, type Sense } from './result.ts'
 import {
   INITIALIZING_COMMAND_REQUIRED,
@@ -21,7 +21,7 @@ const writeProtected = checkCondition(WRITE_PROTECTED)
 
 /** Undefined: it can. `conditions`: absent where nobody can set anything. */
 export function barred(
-  unit: LogicalUnit<never>,
+  unit: UnitDescription,
   medium: MediumUse,
   conditions: UnitConditions | undefined,
 ): ScsiResult | undefined {
@@ -36,13 +36,13 @@ export function barred(
 }
 
 /** By the unit's nature or by SWP of the Control mode page. */
-export function isWriteProtected(unit: LogicalUnit<never>): boolean {
+export function isWriteProtected(unit: UnitDescription): boolean {
   return unit.facts.readOnly || (unit.settings?.state.softwareWriteProtect ?? false)
 }
 
 /** What REQUEST SENSE tells when no attention is pending. SPC-4 6.39. */
 export function stateSense(
-  unit: LogicalUnit<never>,
+  unit: UnitDescription,
   conditions: UnitConditions | undefined,
 ): Sense | undefined {
   const sanitizing = conditions && sanitizeSense(conditions)

@@ -5,11 +5,11 @@
  * saved). Persistent reservations and a sanitize operation go on, and an ejected medium stays out.
  */
 import { background } from '../base/background.ts'
-import type { LogicalUnit, Nexus } from './logical-unit.ts'
+import type { Nexus, UnitDescription } from './logical-unit.ts'
 import type { UnitConditions } from './unit-conditions.ts'
 import { bringAbout, type SharedState, type UnitSettings } from './unit-settings.ts'
 
-export function revertAfterReset(unit: LogicalUnit<never>, conditions: UnitConditions): void {
+export function revertAfterReset(unit: UnitDescription, conditions: UnitConditions): void {
   conditions.preventing.clear()
   conditions.stopped = false
   if (unit.settings === undefined) return
@@ -28,7 +28,7 @@ export function revertAfterReset(unit: LogicalUnit<never>, conditions: UnitCondi
 
 /** True when the nexus had set something here that ends with it. */
 export function revertAfterNexusLoss(
-  unit: LogicalUnit<never>,
+  unit: UnitDescription,
   conditions: UnitConditions,
   nexus: Nexus,
 ): boolean {

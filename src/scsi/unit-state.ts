@@ -1,13 +1,13 @@
 /**
  * Commands about the state of a unit rather than its blocks: TEST UNIT READY (SPC-4 6.47), REQUEST
- * SENSE (SPC-4 6.39), START STOP UNIT (SBC-3 5.25), SYNCHRONIZE CACHE (10), (16) (SBC-3 5.26, 5.27).
+ * SENSE (SPC-4 6.39), SYNCHRONIZE CACHE (10), (16) (SBC-3 5.26, 5.27).
  */
 import { checkRange } from './block-range.ts'
 import type { Call } from './call.ts'
-import { startStopUnit, synchronizeCache10, synchronizeCache16 } from './cdb-block.ts'
+import { synchronizeCache10, synchronizeCache16 } from './cdb-block.ts'
 import { lba64 } from './cdb-layout.ts'
 import { requestSense, testUnitReady } from './cdb-primary.ts'
-import { allocated, type Command, command, dataIn, invalidFieldInCdb } from './command.ts'
+import { allocated, type Command, command, dataIn } from './command.ts'
 import { checkCondition, good, type ScsiResult, type Sense } from './result.ts'
 import { LOGICAL_UNIT_NOT_SUPPORTED, NO_SENSE } from './sense.ts'
 import { encodeDescriptors, encodeSense } from './sense-format.ts'
@@ -23,20 +23,6 @@ function pendingSense(call: Call): Sense {
   return call.takeAttention() ?? call.stateSense() ?? call.notReady() ?? NO_SENSE
 }
 
-interface StartStop {
-  readonly powerCondition: number
-  readonly powerConditionModifier: number
-  readonly loadEject: boolean
-  readonly start: boolean
-}
-
-/** A volume cannot be stopped or ejected and has no power conditions: only START=1 is true here. */
-function checkStart(_call: Call, fields: StartStop): ScsiResult | undefined {
-  const { powerCondition, powerConditionModifier, loadEject, start } = fields
-  const other = powerCondition !== 0 || powerConditionModifier !== 0 || loadEject || !start
-  return other ? invalidFieldInCdb : undefined
-}
-
 export const unitStateCommands: readonly Command[] = [
   command(testUnitReady, { medium: 'read', reservation: 'reserve', run: ready }),
   command(requestSense, {
@@ -50,12 +36,6 @@ export const unitStateCommands: readonly Command[] = [
       const data = descriptorFormat ? encodeDescriptors(sense) : encodeSense(sense)
       return allocated(data, allocationLength)
     },
-  }),
-  command(startStopUnit, {
-    medium: 'none',
-    reservation: ({ start, powerCondition }) => (start && powerCondition === 0 ? 'never' : 'write'),
-    check: checkStart,
-    run: ready,
   }),
   // IMMED only allows an earlier answer; the whole unit is flushed whatever the range.
   command(synchronizeCache10, {

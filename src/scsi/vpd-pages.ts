@@ -3,21 +3,27 @@
  * that all of them share.
  */
 import { assert } from '../base/assert.ts'
-import { blockBytes, largestCommandBytes, pageBytes, scsi } from '../base/limits.ts'
+import { largestCommandBytes, pageBytes, scsi } from '../base/limits.ts'
 import { bit, bits, layout, reserved, reservedBits, u8, u16, u32 } from '../wire/layout.ts'
 import type { Call } from './call.ts'
+import { whereSettable } from './command.ts'
+import { thirdPartyCopyPage } from './copy/third-party-copy-page.ts'
 import { designators } from './designators.ts'
-import type { UnitFacts } from './logical-unit.ts'
+import type { UnitDescription } from './logical-unit.ts'
+import { largestSenseBytes } from './sense-format.ts'
+import { softThreshold } from './soft-threshold.ts'
 
 interface VpdPage {
   readonly code: number
   readonly cite: string
-  contents(facts: UnitFacts, call: Pick<Call, 'nexus'>): Buffer
+  /** Units that have the page; absent: all of them. */
+  when?(unit: UnitDescription): boolean
+  contents(unit: UnitDescription, call: Pick<Call, 'nexus' | 'commands'>): Buffer
 }
 
 const blockLimits = layout({
   name: 'Block Limits VPD page',
-  cite: 'SBC-3 6.6.3',
+  cite: 'SBC-4 6.6.4',
   sizeBytes: 60,
   fields: {
     writeSameNonZero: bit(0, 0, 'WSNZ'),
@@ -32,20 +38,24 @@ const blockLimits = layout({
     unmapAlignmentValid: bit(28, 7, 'UGAVALID'),
     maximumWriteSameBlocksHigh: u32(32),
     maximumWriteSameBlocksLow: u32(36),
+    maximumAtomicBlocks: u32(40),
+    atomicAlignmentBlocks: u32(44),
+    atomicGranularityBlocks: u32(48),
+    maximumAtomicBlocksWithBoundary: u32(52),
+    maximumAtomicBoundaryBlocks: u32(56, '0: no boundaries within an atomic write'),
   },
   reserved: [
     reservedBits(0, 7, 1),
     reservedBits(28, 6, 0), // UNMAP GRANULARITY ALIGNMENT is 0: pages start at block 0
     reserved(29, 3),
-    reserved(40, 20),
   ],
 })
 
-function blockLimitsOf(facts: UnitFacts): Buffer {
-  const { thin } = facts
+function blockLimitsOf({ facts }: UnitDescription): Buffer {
+  const { thin, blockBytes, atomicBlocks } = facts
   return blockLimits.build({
     writeSameNonZero: false,
-    maximumCompareAndWriteBlocks: 0,
+    maximumCompareAndWriteBlocks: 1,
     optimalTransferGranularityBlocks: facts.physicalBlockBytes / facts.blockBytes,
     maximumTransferBlocks: largestCommandBytes / blockBytes,
     // A value here would cap what Linux puts into one command.
@@ -57,6 +67,12 @@ function blockLimitsOf(facts: UnitFacts): Buffer {
     unmapAlignmentValid: thin,
     maximumWriteSameBlocksHigh: 0,
     maximumWriteSameBlocksLow: scsi.maxWriteSameBlocks,
+    maximumAtomicBlocks: atomicBlocks,
+    // No atomic write crosses a multiple of the largest: where it begins there, none can.
+    atomicAlignmentBlocks: atomicBlocks,
+    atomicGranularityBlocks: atomicBlocks === 0 ? 0 : 1,
+    maximumAtomicBlocksWithBoundary: 0,
+    maximumAtomicBoundaryBlocks: 0,
   })
 }
 
@@ -73,7 +89,7 @@ const logicalBlockProvisioning = layout({
   cite: 'SBC-3 6.6.4',
   sizeBytes: 4,
   fields: {
-    thresholdExponent: u8(0),
+    thresholdExponent: u8(0, 'blocks of a threshold set, as a power of two; 0: no thresholds'),
     unmap: bit(1, 7, 'LBPU'),
     writeSame16: bit(1, 6, 'LBPWS'),
     writeSame10: bit(1, 5, 'LBPWS10'),
@@ -85,9 +101,10 @@ const logicalBlockProvisioning = layout({
   reserved: [reservedBits(1, 4, 3), reservedBits(2, 7, 3), reserved(3)],
 })
 
-function provisioningOf({ thin }: UnitFacts): Buffer {
+function provisioningOf({ facts, space }: UnitDescription): Buffer {
+  const { thin } = facts
   return logicalBlockProvisioning.build({
-    thresholdExponent: 0,
+    thresholdExponent: space === undefined ? 0 : softThreshold(facts).exponent,
     unmap: thin,
     writeSame16: thin,
     writeSame10: thin,
@@ -98,21 +115,60 @@ function provisioningOf({ thin }: UnitFacts): Buffer {
   })
 }
 
+const extendedInquiry = layout({
+  name: 'Extended INQUIRY Data VPD page',
+  cite: 'SPC-4 7.8.7',
+  sizeBytes: 60,
+  fields: {
+    simpleTasks: bit(1, 0, 'SIMPSUP'),
+    volatileCache: bit(2, 0, 'V_SUP'),
+    maximumSenseBytes: u8(9),
+  },
+  reserved: [
+    reserved(0),
+    reservedBits(1, 7, 1),
+    reservedBits(2, 7, 1),
+    reserved(3, 6),
+    reserved(10, 50),
+  ],
+})
+
+function extendedInquiryOf({ facts }: UnitDescription): Buffer {
+  return extendedInquiry.build({
+    simpleTasks: true,
+    volatileCache: facts.writeCache,
+    maximumSenseBytes: largestSenseBytes,
+  })
+}
+
 const pages: readonly VpdPage[] = [
   {
     code: 0x00,
     cite: 'SPC-4 7.8.16',
-    contents: () => Buffer.from(pages.map((page) => page.code)),
+    contents: (unit) => Buffer.from(pagesOf(unit).map((page) => page.code)),
   },
   {
     code: 0x80,
     cite: 'SPC-4 7.8.18',
-    contents: (facts) => Buffer.from(facts.serial, 'latin1'),
+    contents: ({ facts }) => Buffer.from(facts.serial, 'latin1'),
   },
   {
     code: 0x83,
     cite: 'SPC-4 7.8.6',
-    contents: (facts, call) => designators(facts, call.nexus.targetName),
+    contents: ({ facts }, call) => designators(facts, call.nexus.targetName),
+  },
+  { code: 0x86, cite: extendedInquiry.cite, contents: extendedInquiryOf },
+  {
+    code: 0x87,
+    cite: 'SPC-4 7.8.11',
+    // All pages and subpages: one set of mode parameters for all nexuses.
+    contents: () => Buffer.from([0x3f, 0xff, 0x00, 0x00]),
+  },
+  {
+    code: 0x8f,
+    cite: 'SPC-4 7.8.17',
+    when: whereSettable,
+    contents: ({ facts }, call) => thirdPartyCopyPage(call.commands, facts.blockBytes),
   },
   { code: 0xb0, cite: blockLimits.cite, contents: blockLimitsOf },
   {
@@ -123,14 +179,18 @@ const pages: readonly VpdPage[] = [
   { code: 0xb2, cite: logicalBlockProvisioning.cite, contents: provisioningOf },
 ]
 
-export function isVpdPage(code: number): boolean {
-  return pages.some((page) => page.code === code)
+function pagesOf(unit: UnitDescription): readonly VpdPage[] {
+  return pages.filter((page) => page.when?.(unit) ?? true)
 }
 
-export function vpdPage(code: number, call: Pick<Call, 'facts' | 'nexus'>): Buffer {
+export function isVpdPage(code: number, unit: UnitDescription): boolean {
+  return pagesOf(unit).some((page) => page.code === code)
+}
+
+export function vpdPage(code: number, call: Pick<Call, 'unit' | 'nexus' | 'commands'>): Buffer {
   const page = pages.find((row) => row.code === code)
   assert(page, 'the page was found when the command was checked')
-  const contents = page.contents(call.facts, call)
+  const contents = page.contents(call.unit, call)
   const header = Buffer.from([0x00, code, contents.length >> 8, contents.length & 0xff])
   return Buffer.concat([header, contents])
 }

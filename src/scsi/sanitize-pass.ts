@@ -1,0 +1,80 @@
+/**
+ * One pass of a sanitize operation over a whole unit, in pieces, so that it can be stopped and its
+ * progress told. SBC-3 4.11. Every pass ends with a flush: what it wrote is on the medium.
+ */
+import { scsi } from '../base/limits.ts'
+import type { Call, Outcome } from './call.ts'
+import type { BlockExtent } from './logical-unit.ts'
+import { good, isGood, Status } from './result.ts'
+
+export interface PassRun {
+  /** From 0 to 1. */
+  progress(share: number): void
+  stopped(): boolean
+}
+
+export type Pass = (call: Call, run: PassRun) => Promise<Outcome>
+
+const durably = { forceUnitAccess: false }
+const aborted: Outcome = { status: Status.TASK_ABORTED }
+
+/** The pattern begins anew at each block, and is cut at its end. */
+export function patternPass(pattern: Buffer): Pass {
+  return async (call, run) => {
+    const { blocks, blockBytes } = call.facts
+    const block = Buffer.alloc(blockBytes, pattern)
+    const piece = Buffer.alloc(scsi.pieceBytes, block)
+    for (let lba = 0; lba < blocks; ) {
+      if (run.stopped()) return aborted
+      const count = Math.min(blocks - lba, scsi.pieceBytes / blockBytes)
+      const outcome = await call.write(lba, [piece.subarray(0, count * blockBytes)], durably)
+      if (!isGood(outcome)) return outcome
+      lba += count
+      run.progress(lba / blocks)
+    }
+    return call.flush()
+  }
+}
+
+/** Zeros over what is allocated, on the medium; then the space is given back. */
+export const erasePass: Pass = async (call, run) => {
+  const { blocks, blockBytes } = call.facts
+  const zeros = Buffer.alloc(scsi.pieceBytes)
+  for (let lba = 0; lba < blocks; ) {
+    if (run.stopped()) return aborted
+    const range = { lba, blocks: Math.min(blocks - lba, scsi.pieceBytes / blockBytes) }
+    const first = await firstRun(call, range)
+    if ('status' in first) return first
+    if (first.mapped) {
+      const data = [zeros.subarray(0, first.blocks * blockBytes)]
+      const outcome = await call.write(lba, data, durably)
+      if (!isGood(outcome)) return outcome
+    }
+    lba += first.blocks
+    run.progress(lba / blocks)
+  }
+  const flushed = await call.flush()
+  if (!isGood(flushed) || !call.facts.thin) return flushed
+  return giveBack(call, run)
+}
+
+async function firstRun(call: Call, range: BlockExtent) {
+  const runs = await call.mapping(range, 1)
+  if (runs === 'drop') return aborted as Exclude<Outcome, 'drop'>
+  if ('status' in runs) return isGood(runs) ? { mapped: true, blocks: range.blocks } : runs
+  const [first] = runs
+  if (first === undefined) return { mapped: true, blocks: range.blocks }
+  return { mapped: first.mapped, blocks: Math.min(first.blocks, range.blocks) }
+}
+
+async function giveBack(call: Call, run: PassRun): Promise<Outcome> {
+  const { blocks } = call.facts
+  for (let lba = 0; lba < blocks; lba += scsi.maxUnmapBlocks) {
+    if (run.stopped()) return aborted
+    const extent = { lba, blocks: Math.min(blocks - lba, scsi.maxUnmapBlocks) }
+    const outcome = await call.unmap([extent])
+    if (!isGood(outcome)) return outcome
+  }
+  const flushed = await call.flush()
+  return isGood(flushed) ? good() : flushed
+}
