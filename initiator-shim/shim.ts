@@ -5,7 +5,11 @@
  */
 import { background } from '../src/base/background.ts'
 import { shim as limits } from '../src/base/limits.ts'
-import { configurationClient, serveShimStatus } from '../src/control/services.ts'
+import {
+  type ConfigurationClient,
+  configurationClient,
+  serveShimStatus,
+} from '../src/control/services.ts'
 import type { LoginPolicy } from '../src/iscsi/login-policy.ts'
 import { Portal, type PortalPlace } from '../src/portal/portal.ts'
 import type { Clock } from '../src/ports/clock.ts'
@@ -48,6 +52,7 @@ export class Shim {
   readonly #ports: ShimPorts
   readonly #options: ShimOptions
   readonly #channel: RpcChannel
+  readonly #configuration: ConfigurationClient
   readonly #watch: MapWatch
   readonly #portal: Portal
   readonly #liveness: Liveness
@@ -64,6 +69,7 @@ export class Shim {
     this.#channel = rpc.channel(options.manager)
     this.#liveness = new Liveness(clock)
     const configuration = configurationClient(this.#channel)
+    this.#configuration = configuration
     this.#pathPorts = {
       network,
       clock,
@@ -144,6 +150,8 @@ export class Shim {
       client,
       map,
       ports: this.#pathPorts,
+      configuration: this.#configuration,
+      managerConnected: () => this.#watch.connected,
       liveness: this.#liveness,
       holdMs: (current) => holdMs ?? (current.holdMs || limits.holdMs),
       refresh: ({ name }, newerThan) => this.#watch.refresh(name, newerThan),
@@ -165,9 +173,10 @@ export class Shim {
 
   #report(report: PathReport): void {
     const { client } = this.#options
-    const configuration = configurationClient(this.#channel)
-    background(configuration.report({ client, ...report }, limits.reportDeadlineMs), (error) =>
-      this.#ports.log.info('a report did not reach the manager', { error: error.message }),
+    background(
+      this.#configuration.report({ client, ...report }, limits.reportDeadlineMs),
+      (error) =>
+        this.#ports.log.info('a report did not reach the manager', { error: error.message }),
     )
   }
 }

@@ -2,11 +2,20 @@
  * One volume at this front end: its state, paths, router and SCSI target, and what a new map means
  * for each of them. Paths stand while an initiator is attached. Owned by the shim.
  */
+import type { ConfigurationClient } from '../../src/control/services.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { Nexus } from '../../src/scsi/logical-unit.ts'
+import type { ReservationTable } from '../../src/scsi/reservation-table.ts'
+import { newNotices } from '../../src/scsi/reservation-watch.ts'
 import type { ScsiTarget } from '../../src/scsi/scsi-target.ts'
-import { CAPACITY_DATA_HAS_CHANGED, POWER_ON_OR_RESET_OCCURRED } from '../../src/scsi/sense.ts'
+import {
+  CAPACITY_DATA_HAS_CHANGED,
+  MODE_PARAMETERS_CHANGED,
+  NOT_READY_TO_READY_CHANGE,
+  POWER_ON_OR_RESET_OCCURRED,
+} from '../../src/scsi/sense.ts'
+import type { SharedState } from '../../src/scsi/unit-settings.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
 import type { Liveness } from '../front/liveness.ts'
 import { PathSet } from '../paths/path-set.ts'
@@ -14,12 +23,16 @@ import type { PathPorts } from '../paths/server-path.ts'
 import { Router } from '../router/router.ts'
 import { VolumeState } from '../volume-state.ts'
 import { FlushLedger } from './flush-ledger.ts'
+import { VolumeSettings } from './volume-settings.ts'
 import { VolumeUnit } from './volume-unit.ts'
 
 export interface FrontVolumeOptions {
   readonly client: string
   readonly map: VolumeMap
   readonly ports: PathPorts
+  readonly configuration: ConfigurationClient
+  /** The manager can be asked now. */
+  readonly managerConnected: () => boolean
   readonly liveness: Liveness
   readonly holdMs: (map: VolumeMap) => number
   /** Asks the manager for a newer map of this volume. */
@@ -35,6 +48,7 @@ export class FrontVolume {
   readonly target: ScsiTarget<PortalTask>
   readonly #device: DeviceServer<PortalTask>
   readonly #ledger = new FlushLedger()
+  readonly #settings: VolumeSettings
   readonly #attached = new Set<Nexus>()
 
   constructor(options: FrontVolumeOptions) {
@@ -51,8 +65,14 @@ export class FrontVolume {
       state: this.state,
       paths: this.paths,
       holdMs: () => options.holdMs(this.state.map),
+      conflicts: (task) => this.#device.reservationConflict(task),
     })
-    const unit = new VolumeUnit(this.state, this.router, this.#ledger)
+    const { configuration, managerConnected } = options
+    const { state, router } = this
+    const take = (newer: VolumeMap): void => this.take(newer)
+    const asking = { client, configuration, managerConnected, clock, log }
+    this.#settings = new VolumeSettings({ ...asking, state, take })
+    const unit = new VolumeUnit({ state, router, ledger: this.#ledger, settings: this.#settings })
     this.#device = new DeviceServer<PortalTask>({
       luns: () => (this.state.gone ? [] : [0]),
       unit: (lun) => (lun === 0 && !this.state.gone ? unit : undefined),
@@ -69,6 +89,7 @@ export class FrontVolume {
   take(map: VolumeMap): void {
     const { state } = this
     const former = state.map
+    const formerSettings = this.#settings.state
     if (!state.take(map)) return
     this.paths.update(map)
     this.router.mapChanged()
@@ -77,6 +98,7 @@ export class FrontVolume {
       this.#device.raise(POWER_ON_OR_RESET_OCCURRED)
     }
     if (map.blocks !== former.blocks) this.#device.raise(CAPACITY_DATA_HAS_CHANGED)
+    this.#tellSettings(formerSettings)
     if (this.#attached.size > 0 && !state.gone) this.paths.connect(map)
     state.changed.notify()
   }
@@ -90,6 +112,19 @@ export class FrontVolume {
 
   close(): void {
     this.paths.close()
+  }
+
+  /** What another front end has set: ours tells its own initiators itself. */
+  #tellSettings(former: SharedState): void {
+    const { shared } = this.state.map
+    const { state } = this.#settings
+    if (state === former || shared === undefined || this.#settings.isOwn(shared)) return
+    const modes =
+      state.descriptorSense !== former.descriptorSense ||
+      state.softwareWriteProtect !== former.softwareWriteProtect
+    if (modes) this.#device.raise(MODE_PARAMETERS_CHANGED)
+    if (state.mediumLoaded && !former.mediumLoaded) this.#device.raise(NOT_READY_TO_READY_CHANGE)
+    this.router.endTasksOf(abortedPorts(former.reservations, state.reservations))
   }
 
   /** The device, with an eye on who is attached. */
@@ -122,6 +157,12 @@ export class FrontVolume {
       },
     }
   }
+}
+
+/** Whose commands a PREEMPT AND ABORT ended since the former table. */
+function abortedPorts(former: ReservationTable, next: ReservationTable): ReadonlySet<string> {
+  const aborting = newNotices(former, next).filter(({ abort }) => abort)
+  return new Set(aborting.flatMap(({ initiatorPorts }) => initiatorPorts))
 }
 
 function hasNewEpoch(former: VolumeMap, map: VolumeMap): boolean {

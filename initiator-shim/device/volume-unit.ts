@@ -21,20 +21,31 @@ import {
   unmapRequests,
   writeRequest,
 } from './piece-commands.ts'
+import type { VolumeSettings } from './volume-settings.ts'
 
 const conflict: ScsiResult = { status: Status.RESERVATION_CONFLICT }
 const writeError = checkCondition(WRITE_ERROR)
+
+export interface VolumeParts {
+  readonly state: VolumeState
+  readonly router: Router
+  readonly ledger: FlushLedger
+  readonly settings: VolumeSettings
+}
 
 export class VolumeUnit implements LogicalUnit<PortalTask> {
   readonly #state: VolumeState
   readonly #router: Router
   readonly #ledger: FlushLedger
+  readonly settings: VolumeSettings
   #facts: UnitFacts
 
-  constructor(state: VolumeState, router: Router, ledger: FlushLedger) {
+  constructor(parts: VolumeParts) {
+    const { state, router, ledger, settings } = parts
     this.#state = state
     this.#router = router
     this.#ledger = ledger
+    this.settings = settings
     this.#facts = factsOf(state.map)
   }
 

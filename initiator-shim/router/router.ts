@@ -16,6 +16,8 @@ import { PieceRunner, type RunnerParts } from './piece-runner.ts'
 import { RouterCounters } from './router-counters.ts'
 
 export interface RouterOptions extends Omit<RunnerParts, 'holds' | 'counters' | 'held'> {
+  /** A reservation of another initiator keeps the task from being carried out. */
+  readonly conflicts: (task: PortalTask) => boolean
   /** How long commands are held before NOT READY. */
   readonly holdMs: () => number
 }
@@ -27,6 +29,7 @@ export type RouterOutcome =
 
 const busy: ScsiResult = { status: Status.BUSY }
 const conflict: ScsiResult = { status: Status.RESERVATION_CONFLICT }
+const taskAborted: ScsiResult = { status: Status.TASK_ABORTED }
 /** Nobody gets it: the initiator has aborted the task. */
 const aborted: ScsiResult = { status: Status.TASK_ABORTED }
 
@@ -38,12 +41,14 @@ export class Router {
   /** Commands under way, each with the way to answer it at once. */
   readonly #live = new Map<Command, (outcome: RouterOutcome) => void>()
   readonly #held = new Set<Command>()
+  readonly #conflicts: (task: PortalTask) => boolean
   #admission: number
   #tick: Cancel | undefined
 
   constructor(options: RouterOptions) {
     const { state, clock } = options
     this.#state = state
+    this.#conflicts = options.conflicts
     this.#admission = state.admission.admission
     this.holds = new Holds(clock, options.holdMs)
     this.#parts = {
@@ -56,7 +61,8 @@ export class Router {
 
   /** Runs the pieces of one front command. Settles when nothing of it is under way any more. */
   run(task: PortalTask, requests: readonly PieceRequest[]): Promise<RouterOutcome> {
-    if (this.#state.admission.fenced) {
+    // A command of several requests asks for each: reservations may have changed since it began.
+    if (this.#state.admission.fenced || this.#conflicts(task)) {
       this.counters.conflicts++
       return Promise.resolve({ kind: 'failed', result: conflict })
     }
@@ -99,12 +105,35 @@ export class Router {
    */
   mapChanged(): void {
     const { admission } = this.#state.admission
-    if (admission === this.#admission) return
+    if (admission === this.#admission) {
+      this.#endConflicting()
+      return
+    }
     this.#admission = admission
     for (const [command, settle] of [...this.#live]) {
       this.counters.conflicts++
       command.end(conflict)
       settle({ kind: 'failed', result: conflict })
+    }
+  }
+
+  /**
+   * What a reservation of another now forbids is not sent any more. What of it is at a server may be
+   * carried out there: then it was before the change, for its generation is the former one.
+   */
+  #endConflicting(): void {
+    for (const command of this.#live.keys()) {
+      if (command.verdict !== undefined || !this.#conflicts(command.task)) continue
+      this.counters.conflicts++
+      command.end(conflict)
+    }
+  }
+
+  /** PREEMPT AND ABORT at another front end: what is held for these initiator ports ends. */
+  endTasksOf(initiatorPorts: ReadonlySet<string>): void {
+    if (initiatorPorts.size === 0) return
+    for (const command of this.#live.keys()) {
+      if (initiatorPorts.has(command.task.nexus.initiatorPort)) command.end(taskAborted)
     }
   }
 

@@ -56,6 +56,7 @@ export class TestManager {
           return manager.verdict(request)
         },
         getMap: unavailable,
+        changeSharedState: unavailable,
         report: unavailable,
         watch: (_request, sink) => sink.end(),
       }),
