@@ -18,6 +18,8 @@ export interface Sense {
   readonly ascq: number
   /** INFORMATION field: an LBA or the like. */
   readonly information?: number
+  /** COMMAND-SPECIFIC INFORMATION: of a copy, the number of the segment it ended in. */
+  readonly commandSpecific?: number
   /** The first wrong field, with ILLEGAL REQUEST. SPC-4 4.5.2.4.2. */
   readonly fieldPointer?: FieldPointer
   /** Of a long operation, with NO SENSE or NOT READY: 0 to 65535. SPC-4 4.5.2.4.4. */

@@ -1,0 +1,130 @@
+/**
+ * POPULATE TOKEN: takes a copy of blocks into memory and makes a token that stands for it; the token
+ * is fetched with RECEIVE ROD TOKEN INFORMATION. SBC-3 5.7. With IMMED the status could come before
+ * the copy is taken; here it comes after it in any case.
+ */
+import { copy as limits } from '../../base/limits.ts'
+import { bit, layout, reserved, reservedBits, u16, u32 } from '../../wire/layout.ts'
+import type { Call, Outcome } from '../call.ts'
+import { type Command, command, invalidParameterField } from '../command.ts'
+import type { BlockExtent, UnitDescription } from '../logical-unit.ts'
+import { checkCondition, good, isGood, type ScsiResult, Status } from '../result.ts'
+import {
+  INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN,
+  PARAMETER_LIST_LENGTH_ERROR,
+} from '../sense.ts'
+import { parseRanges, totalBlocks } from './block-ranges.ts'
+import { populateToken } from './cdb-copy.ts'
+import type { CopyRecord } from './copy-records.ts'
+import { cscdOf } from './cscd.ts'
+import { checkListLength, parameterList } from './parameter-list.ts'
+import { RodType } from './rod-token.ts'
+
+const header = layout({
+  name: 'POPULATE TOKEN parameter list',
+  cite: 'SBC-3 5.7.2',
+  sizeBytes: 16,
+  fields: {
+    dataLength: u16(0, 'bytes that follow this field'),
+    rodTypeValid: bit(2, 1, 'RTV'),
+    immediate: bit(2, 0, 'IMMED'),
+    inactivitySeconds: u32(4, '0: the default'),
+    rodType: u32(8),
+    rangeDescriptorsLength: u16(14),
+  },
+  reserved: [reservedBits(2, 7, 2), reserved(3), reserved(12, 2)],
+})
+
+interface Wanted {
+  readonly ranges: readonly BlockExtent[]
+  readonly inactivityMs: number
+}
+
+/** Tokens exist where the program keeps a store for them. */
+export const whereTokens = (unit: UnitDescription): boolean =>
+  unit.settings !== undefined && unit.tokens !== undefined
+
+const lengthError = checkCondition(PARAMETER_LIST_LENGTH_ERROR)
+
+function parse(call: Call, list: Buffer): Wanted | ScsiResult {
+  if (list.length < header.sizeBytes) return lengthError
+  const { dataLength, rodTypeValid, rodType, inactivitySeconds } = header.decode(list)
+  if (dataLength + 2 > list.length) return lengthError
+  const known: readonly number[] = [
+    RodType.COPY_MANAGER_INTERNAL,
+    RodType.POINT_IN_TIME_COPY_DEFAULT,
+  ]
+  if (rodTypeValid && !known.includes(rodType)) return invalidParameterField(8)
+  if (inactivitySeconds > limits.tokenInactivityMostSeconds) return invalidParameterField(4)
+  const ranges = parseRanges(call, list.subarray(0, dataLength + 2), header.sizeBytes)
+  if ('status' in ranges) return ranges
+  const seconds = inactivitySeconds === 0 ? limits.tokenInactivitySeconds : inactivitySeconds
+  return { ranges, inactivityMs: seconds * 1000 }
+}
+
+async function run(
+  call: Call,
+  fields: { readonly listIdentifier: number; readonly parameterListLength: number },
+): Promise<Outcome> {
+  const { listIdentifier, parameterListLength } = fields
+  if (parameterListLength === 0) return good()
+  const wanted = parse(call, parameterList(call, parameterListLength))
+  if ('status' in wanted) return wanted
+  const { blockBytes } = call.facts
+  const copy = { listIdentifier, blockBytes, serviceAction: populateToken.serviceAction ?? 0 }
+  return call.conditions.copies.run(call.nexus, copy, (record) => populate(call, wanted, record))
+}
+
+/** Room is taken before anything is read, so that copies under way count as well. */
+async function populate(call: Call, wanted: Wanted, record: CopyRecord): Promise<Outcome> {
+  const { facts, nexus, tokens } = call
+  const bytes = totalBlocks(wanted.ranges) * facts.blockBytes
+  const room = tokens.room(nexus.initiatorPort, bytes)
+  if (room === undefined) return checkCondition(INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN)
+  const outcome = await readInto(call, wanted.ranges, { data: room.data, record })
+  if (!isGood(outcome)) {
+    room.giveBack()
+    return outcome
+  }
+  const { token } = room.fill({
+    targetName: nexus.targetName,
+    initiatorPort: nexus.initiatorPort,
+    unit: facts.naa.toString('hex'),
+    blockBytes: facts.blockBytes,
+    creator: cscdOf(facts),
+    inactivityMs: wanted.inactivityMs,
+  })
+  record.token = token
+  return good()
+}
+
+async function readInto(
+  call: Call,
+  ranges: readonly BlockExtent[],
+  { data, record }: { readonly data: Buffer; readonly record: CopyRecord },
+): Promise<Outcome> {
+  const { blockBytes } = call.facts
+  const pieceBlocks = limits.pieceBytes / blockBytes
+  for (const { lba, blocks } of ranges) {
+    for (let done = 0; done < blocks; done += pieceBlocks) {
+      if (call.aborted) return { status: Status.TASK_ABORTED }
+      const outcome = await call.read(lba + done, Math.min(pieceBlocks, blocks - done))
+      if (!isGood(outcome)) return outcome
+      for (const part of outcome.dataIn) record.bytes += part.copy(data, record.bytes)
+      outcome.release?.()
+    }
+    record.segments += 1
+  }
+  return good()
+}
+
+export const populateTokenCommands: readonly Command[] = [
+  command(populateToken, {
+    medium: 'read',
+    reservation: 'read',
+    when: whereTokens,
+    transfer: ({ parameterListLength }) => ({ direction: 'out', bytes: parameterListLength }),
+    check: (_call, { parameterListLength }) => checkListLength(parameterListLength),
+    run,
+  }),
+]
