@@ -24,6 +24,8 @@ export interface ChapCredentials {
   readonly user: ChapIdentity
   /** The target has to prove itself with this. */
   readonly mutual?: ChapIdentity
+  /** What we offer, for targets that say they know more than they do; absent: all there are. */
+  readonly algorithms?: readonly ChapAlgorithm[]
 }
 
 export type ChapInitiatorState =
@@ -59,7 +61,7 @@ export function advanceChapInitiator(
   switch (state.kind) {
     case 'offered':
       return said.size === 1 && said.get('AuthMethod') === 'CHAP'
-        ? { kind: 'went', state: { kind: 'listed' }, pairs: [['CHAP_A', codes()]] }
+        ? { kind: 'went', state: { kind: 'listed' }, pairs: [['CHAP_A', codes(credentials)]] }
         : fault('the target does not authenticate with CHAP')
     case 'listed':
       return answer(credentials, said)
@@ -70,11 +72,15 @@ export function advanceChapInitiator(
   }
 }
 
-const codes = () => chapAlgorithms.map(({ code }) => code).join(',')
+const offered = ({ algorithms }: ChapCredentials) => algorithms ?? chapAlgorithms
+const codes = (credentials: ChapCredentials) =>
+  offered(credentials)
+    .map(({ code }) => code)
+    .join(',')
 
 function answer(credentials: ChapCredentials, said: Keys): ChapInitiatorStep {
   const { hashes, challenges, user, mutual } = credentials
-  const algorithm = chapAlgorithms.find(({ code }) => String(code) === said.get('CHAP_A'))
+  const algorithm = offered(credentials).find(({ code }) => String(code) === said.get('CHAP_A'))
   const identifier = parseIdentifier(said.get('CHAP_I') ?? '')
   const range = { least: 1, most: limits.challengeBytesMax }
   const challenge = parseBinary(said.get('CHAP_C') ?? '', range)

@@ -7,9 +7,12 @@ import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { nodeChapHashes } from '../../src/adapters/node-chap-hashes.ts'
 import { nodeClock } from '../../src/adapters/node-clock.ts'
 import { NodeNetwork } from '../../src/adapters/node-network.ts'
+import { nodeRandom } from '../../src/adapters/node-random.ts'
 import { freeAddresses } from '../../src/cli/up/free-address.ts'
+import { ChapChallenges, chapAlgorithms } from '../../src/iscsi/chap.ts'
 import type { Leg } from '../../src/leg/leg.ts'
 import type { LegAnswer } from '../../src/leg/leg-command.ts'
 import { type LegOptions, openLeg, probe } from '../../src/leg/open-leg.ts'
@@ -134,6 +137,47 @@ t.test('sense data, aborts, and a session that goes on', async (t) => {
   t.ok(leg.open && again.open, 'two sessions side by side')
   again.close()
   leg.close()
+})
+
+const secretOf = (text: string) => Buffer.from(text)
+const incoming = { user: 'us', password: 'our secret 1234' }
+const outgoing = { user: 'them', password: 'their secret 1234' }
+
+/**
+ * How we would log in with these secrets; without the second we ask for no proof. tgtd takes number 7
+ * of the list for SHA-1, where IANA has SHA-256, so MD5 is all that we have in common.
+ */
+function chapOf(secret: string, targetSecret?: string): LegOptions['chap'] {
+  const mutual = targetSecret && { name: outgoing.user, secret: secretOf(targetSecret) }
+  return {
+    hashes: nodeChapHashes,
+    challenges: new ChapChallenges(nodeRandom),
+    algorithms: chapAlgorithms.filter(({ hash }) => hash === 'md5'),
+    user: { name: incoming.user, secret: secretOf(secret) },
+    ...(mutual && { mutual }),
+  }
+}
+
+t.test('CHAP, one way and mutual: right and wrong', async (t) => {
+  const { options } = await start(t, { incoming, outgoing })
+  const attempts = [
+    ['right', chapOf(incoming.password), 'open'],
+    ['wrong', chapOf('our secret 9999'), 'refused'],
+    ['none', undefined, 'refused'],
+    ['mutual', chapOf(incoming.password, outgoing.password), 'open'],
+    ['wrong mutual', chapOf(incoming.password, 'their secret 9999'), 'failed'],
+  ] as const
+  for (const [what, chap, kind] of attempts) {
+    const opening = await openLeg({ ...options, ...(chap && { chap }) })
+    t.match(opening, { kind, ...(kind === 'refused' && { status: 0x0201 }) }, what)
+    if (opening.kind === 'open') opening.leg.close()
+  }
+})
+
+t.test('a target that wants no proof is left by who has a secret', async (t) => {
+  const { options } = await start(t)
+  const chap = chapOf(incoming.password)!
+  t.not((await openLeg({ ...options, chap })).kind, 'open')
 })
 
 t.test('a target that stands still, and one that dies', { timeout: patienceMs }, async (t) => {
