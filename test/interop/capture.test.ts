@@ -73,7 +73,7 @@ const responseHead =
 const login = withText(requestHead, 'InitiatorName=iqn.x', 'SessionType=Discovery')
 const loginResponse = withText(responseHead, 'MaxRecvDataSegmentLength=65536')
 /** With header digests from here on. */
-const digestLogin = withText(requestHead, 'InitiatorName=iqn.x', 'HeaderDigest=CRC32C')
+const digestLogin = withText(requestHead, 'X-io.palisade.Generation=1', 'HeaderDigest=CRC32C')
 const digestResponse = withText(responseHead, 'HeaderDigest=CRC32C', 'DataDigest=None')
 /** INQUIRY of page 83h with room for 8 bytes, and READ CAPACITY (10). */
 const inquiry = header(

@@ -13,8 +13,8 @@ import { join } from 'node:path'
 import { setTimeout as after } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { type Dissection, dissect } from './capture/dissection.ts'
-import { relieveDataOut } from './capture/leg-headers.ts'
 import { fileHeaderBytes } from './capture/pcap.ts'
+import { rewriteStreams } from './capture/streams.ts'
 import { PalisadeProcess } from './palisade-process.ts'
 
 export interface CaptureOptions {
@@ -37,7 +37,7 @@ export interface Expectations {
 }
 
 const kernelBufferMib = 64
-const defaultLimitMib = 128
+const defaultLimitMib = 48
 const patienceMs = 60_000
 const pollMs = 20
 /** Payload of the last packet of a capture, to know that all before it was written. */
@@ -87,17 +87,22 @@ export class Capture {
       await this.#process.exited
       const { packets, lost } = this.#counts()
       const file = await readFile(join(this.#directory, 'packets'))
-      const relieve = options.asCaptured !== true
-      const isPortal = (port: number): boolean => relieve && this.#ports.includes(port)
-      const { file: relieved, relieved: relievedDataOuts, faults } = relieveDataOut(file, isPortal)
-      const path = join(this.#directory, 'relieved')
-      await writeFile(path, relieved)
+      const isPortal = (port: number): boolean => this.#ports.includes(port)
+      const { asCaptured = false } = options
+      const streams = rewriteStreams(file, { isPortal, asCaptured })
+      const path = join(this.#directory, 'in-order')
+      await writeFile(path, streams.file)
       const found = await dissect(path, this.#ports)
-      const more = faults.map((what) => ({ frame: 0, sender: 'initiator' as const, what }))
+      // At the limit of a bounded capture, streams end where they happen to be.
+      const more = [...streams.faults, ...(bounded ? [] : streams.holes)].map((what) => ({
+        frame: 0,
+        sender: 'initiator' as const,
+        what,
+      }))
       const { pdus, goodDigests, cutByAllocation } = found
       return {
         ...{ pdus, goodDigests, cutByAllocation, faults: [...found.faults, ...more] },
-        ...{ packets, lostPackets: lost, bounded, relievedDataOuts },
+        ...{ packets, lostPackets: lost, bounded, relievedDataOuts: streams.relieved },
       }
     } finally {
       await this.discard()

@@ -81,6 +81,13 @@ export class Cluster {
     return found.address
   }
 
+  /** Every address where a process of the cluster takes iSCSI connections. */
+  get iscsiPortals(): readonly string[] {
+    return this.ready.processes.flatMap(({ portals }) => {
+      return portals.flatMap(({ kind, address }) => (kind === 'iscsi' ? [address] : []))
+    })
+  }
+
   /** Runs a verb against the manager; throws what it said when it failed. */
   async verb(args: readonly string[], timeoutMs = 30_000): Promise<unknown> {
     const argv = [mainProgram, ...args, '--manager', this.ready.manager, '--json']

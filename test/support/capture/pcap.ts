@@ -14,6 +14,8 @@ export interface TcpPacket {
   readonly destinationPort: number
   readonly sequence: number
   readonly syn: boolean
+  /** Ends its stream, in order or not. */
+  readonly ends: boolean
 }
 
 export const fileHeaderBytes = 24
@@ -36,8 +38,12 @@ export function* tcpPackets(file: Buffer): Generator<TcpPacket> {
   }
 }
 
+function tcpStart(bytes: Buffer): number {
+  return ethernetBytes + (bytes[ethernetBytes]! & 0xf) * 4
+}
+
 function parsed(record: Buffer, bytes: Buffer): TcpPacket {
-  const tcpAt = ethernetBytes + (bytes[ethernetBytes]! & 0xf) * 4
+  const tcpAt = tcpStart(bytes)
   const payloadAt = tcpAt + (bytes[tcpAt + 12]! >> 4) * 4
   const end = ethernetBytes + bytes.readUInt16BE(ethernetBytes + 2)
   return {
@@ -48,24 +54,23 @@ function parsed(record: Buffer, bytes: Buffer): TcpPacket {
     destinationPort: bytes.readUInt16BE(tcpAt + 2),
     sequence: bytes.readUInt32BE(tcpAt + 4),
     syn: (bytes[tcpAt + 13]! & 0x02) !== 0,
+    ends: (bytes[tcpAt + 13]! & 0x05) !== 0,
   }
 }
 
-/** The packet with another payload at another place of its stream; checksums are not kept. */
-export function withPayload(packet: TcpPacket, payload: Buffer, sequence: number): Buffer {
+/** The packet with another payload at another place of the stream; checksums are not kept. */
+export function withPayload(
+  packet: TcpPacket,
+  payload: Buffer,
+  place: { readonly sequence: number; readonly acknowledged: number },
+): Buffer {
   const headers = Buffer.from(packet.headers)
   headers.writeUInt16BE(headers.length - ethernetBytes + payload.length, ethernetBytes + 2)
-  const tcpAt = ethernetBytes + (headers[ethernetBytes]! & 0xf) * 4
-  headers.writeUInt32BE(sequence >>> 0, tcpAt + 4)
+  const tcpAt = tcpStart(headers)
+  headers.writeUInt32BE(place.sequence, tcpAt + 4)
+  headers.writeUInt32BE(place.acknowledged, tcpAt + 8)
   const record = Buffer.from(packet.record)
   record.writeUInt32LE(headers.length + payload.length, 8)
   record.writeUInt32LE(headers.length + payload.length, 12)
   return Buffer.concat([record, headers, payload])
-}
-
-export function asCaptured(packet: TcpPacket): Buffer {
-  const { record, headers, payload } = packet
-  const length = headers.length + payload.length
-  if (record.readUInt32LE(8) === length) return Buffer.concat([record, headers, payload])
-  return withPayload(packet, payload, packet.sequence)
 }

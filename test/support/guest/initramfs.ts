@@ -88,8 +88,12 @@ function addProgram(archive: CpioArchive, path: string): void {
   }
 }
 
-/** Answers the modules' paths in the order of loading. */
-function addModules(archive: CpioArchive, release: string, names: readonly string[]): string[] {
+/** Puts modules and what they need into the archive; their paths, in the order of loading. */
+export function addModules(
+  archive: CpioArchive,
+  release: string,
+  names: readonly string[],
+): string[] {
   const root = `/lib/modules/${release}`
   const order: string[] = []
   const needs = readNeeds(`${root}/modules.dep`)
