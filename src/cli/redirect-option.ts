@@ -1,6 +1,6 @@
 /** `--redirect IQN=HOST:PORT[,permanent]`: a target that is served at another address. */
 import { StorageError } from '../base/errors.ts'
-import type { Redirect } from '../portal/redirecting-host.ts'
+import type { Redirect } from '../iscsi/login-policy.ts'
 import { parseAddressOption } from './address-option.ts'
 
 const permanent = ',permanent'

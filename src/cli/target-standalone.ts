@@ -6,10 +6,11 @@ import { PlainUnit } from '../../targets/lun/plain-unit.ts'
 import { defaultStandaloneIqn, StandaloneTarget } from '../../targets/standalone-target.ts'
 import { nodeClock } from '../adapters/node-clock.ts'
 import { NodeNetwork } from '../adapters/node-network.ts'
+import { nodeRandom } from '../adapters/node-random.ts'
 import { pinoLog } from '../adapters/pino-log.ts'
 import { StorageError } from '../base/errors.ts'
 import { Portal } from '../portal/portal.ts'
-import { RedirectingHost } from '../portal/redirecting-host.ts'
+import { TokenStore } from '../scsi/copy/token-store.ts'
 import { MemoryUnitSettings } from '../scsi/memory-unit-settings.ts'
 import { loginPolicy } from './chap-file.ts'
 import { parseLun } from './lun-option.ts'
@@ -41,20 +42,22 @@ export async function runStandalone(options: StandaloneOptions): Promise<void> {
   const iqn = checkIqn(options.iqn ?? defaultStandaloneIqn)
   if (addresses.length === 0) throw new StorageError('invalid', '--portal HOST:PORT is required')
   if (specs.length === 0) throw new StorageError('invalid', '--lun FILE is required')
-  const policy = await loginPolicy(options.chap)
+  const policy = { ...(await loginPolicy(options.chap)), redirects }
   const log = pinoLog({ level: options.logLevel ?? 'info', fields: { program: 'target' } })
   const luns: OpenLun[] = []
+  const tokens = new TokenStore({ clock: nodeClock, random: nodeRandom })
   const close = async (): Promise<void> => {
     for (const lun of luns) await lun.close()
   }
   try {
     for (const spec of specs) luns.push(await openLun(spec, log))
-    const units = luns.map(unitOf)
-    const host = new RedirectingHost(new StandaloneTarget(iqn, units), redirects)
+    const units = luns.map((lun) => unitOf(lun, tokens))
+    const host = new StandaloneTarget(iqn, units)
     const network = new NodeNetwork(log)
     const portal = new Portal({ network, clock: nodeClock, log, host, policy })
     const stop = async (): Promise<void> => {
       await portal.close(logoutGraceMs)
+      tokens.close()
       await close()
     }
     await serve(portal, addresses, (portals) => {
@@ -67,9 +70,10 @@ export async function runStandalone(options: StandaloneOptions): Promise<void> {
   }
 }
 
-function unitOf({ spec, store, identity }: OpenLun): PlainUnit {
+function unitOf({ spec, store, identity }: OpenLun, tokens: TokenStore): PlainUnit {
   const { readOnly, removable } = spec
-  return new PlainUnit(store, { identity, readOnly, removable, settings: new MemoryUnitSettings() })
+  const settings = new MemoryUnitSettings()
+  return new PlainUnit(store, { identity, readOnly, removable, settings, tokens })
 }
 
 /** Opens all portals or none. */

@@ -8,6 +8,13 @@ import type { ListChoice, OwnValue } from './key.ts'
 
 type Digest = 'CRC32C' | 'None'
 
+export interface Redirect {
+  readonly targetName: string
+  /** `HOST:PORT`. */
+  readonly address: string
+  readonly permanently: boolean
+}
+
 export interface LoginPolicy {
   /** A list alone follows the initiator's order; `order: 'ours'` prefers the first that fits. */
   readonly headerDigest: { readonly values: readonly Digest[]; readonly order: ListChoice['order'] }
@@ -30,6 +37,8 @@ export interface LoginPolicy {
   readonly generationVersion: 0 | 1
   readonly portalGroupTag: number
   readonly targetAlias?: string
+  /** Targets that are served elsewhere; said before anybody has to prove anything. */
+  readonly redirects?: readonly Redirect[]
   /** Initiators have to prove themselves; absent: none is asked to. */
   readonly chap?: ChapPolicy
 }

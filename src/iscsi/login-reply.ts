@@ -48,10 +48,11 @@ export function refuse(
   request: LoginRequest,
   status: number,
   why: string,
+  data: Buffer = nothing,
 ): LoginStep & { kind: 'refuse' } {
   return {
     kind: 'refuse',
-    reply: reply(request, { stage: request.currentStage, status }),
+    reply: reply(request, { stage: request.currentStage, status, data }),
     status,
     why,
   }

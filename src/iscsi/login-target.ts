@@ -102,8 +102,8 @@ function answer(begun: Begun, request: LoginRequest, text: Buffer): LoginStep {
   const leading = begun.settled.size === 0
   const settled = answered.settled
   if (leading) {
-    const missing = refuseNameless(request, settled)
-    if (missing !== undefined) return missing
+    const refused = refuseNameless(request, settled) ?? redirect(begun, request, settled)
+    if (refused !== undefined) return refused
   }
   const declares = begun.stage === Stage.OPERATIONAL && !begun.declaredMaxRecv
   const next: Begun = {
@@ -168,6 +168,25 @@ function refuseNameless(request: LoginRequest, settled: Settlements): LoginStep 
     return refuse(request, LoginStatus.MISSING_PARAMETER, 'TargetName is missing')
   }
   return undefined
+}
+
+/**
+ * RFC 7143 11.13.5. In the first response: libiscsi does not follow a later one, and what it would
+ * prove here is nothing to the target that it is sent to.
+ */
+function redirect(
+  { policy }: Begun,
+  request: LoginRequest,
+  settled: Settlements,
+): LoginStep | undefined {
+  const wanted = textOf(settled, keys.TargetName)?.toLowerCase()
+  const to = policy.redirects?.find(({ targetName }) => targetName.toLowerCase() === wanted)
+  if (to === undefined || isDiscovery(settled)) return undefined
+  const status = to.permanently
+    ? LoginStatus.TARGET_MOVED_PERMANENTLY
+    : LoginStatus.TARGET_MOVED_TEMPORARILY
+  const data = encodeText([[keys.TargetAddress.name, to.address]])
+  return refuse(request, status, `it is served at ${to.address}`, data)
 }
 
 /** What we say without being asked. RFC 7143 13.9 wants the portal group in the first response. */

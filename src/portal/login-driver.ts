@@ -7,7 +7,6 @@ import { background } from '../base/background.ts'
 import { StorageError } from '../base/errors.ts'
 import { encodeFrame } from '../iscsi/encode-frame.ts'
 import type { Frame } from '../iscsi/framer.ts'
-import { keys } from '../iscsi/keys.ts'
 import type { LoginPolicy } from '../iscsi/login-policy.ts'
 import type { LoginReply, LoginState, LoginStep } from '../iscsi/login-state.ts'
 import { advanceLogin, beginLogin } from '../iscsi/login-target.ts'
@@ -126,10 +125,6 @@ export class LoginDriver implements WaitingLogin {
       this.#refuse(step.refuse(decision.status, decision.keys), decision.status)
       return
     }
-    if (decision.kind === 'moved') {
-      this.#redirect(step, decision)
-      return
-    }
     const port = { ...names, portalGroupTag: this.#options.policy.portalGroupTag }
     if (!this.#options.registry.claim(port, this)) {
       this.supersede()
@@ -138,14 +133,6 @@ export class LoginDriver implements WaitingLogin {
     this.#port = port
     // A newer login may have superseded this one in the very turn in which the wait ended.
     if ((await this.#reinstate(port)) && !this.#over) this.#accept(step, decision.target)
-  }
-
-  /** RFC 7143 11.13.5: the address comes without a portal group. */
-  #redirect(step: Decide, to: LoginDecision & { kind: 'moved' }): void {
-    const status = to.permanently
-      ? LoginStatus.TARGET_MOVED_PERMANENTLY
-      : LoginStatus.TARGET_MOVED_TEMPORARILY
-    this.#refuse(step.refuse(status, [[keys.TargetAddress.name, to.address]]), status, to.address)
   }
 
   /** A host that fails is our own trouble, not the initiator's. */

@@ -60,8 +60,6 @@ export type LoginDecision =
       readonly status: number
       readonly keys?: readonly (readonly [key: string, value: string])[]
     }
-  /** The target is served at another address (`HOST:PORT`) now, or from now on. RFC 7143 11.13.5. */
-  | { readonly kind: 'moved'; readonly address: string; readonly permanently: boolean }
 
 export interface DiscoveredTarget {
   readonly targetName: string

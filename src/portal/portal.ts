@@ -13,7 +13,7 @@ import type { ByteStream, Listener, Network } from '../ports/network.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { Connection } from './connection.ts'
 import { type PortalAddress, portalsSeen } from './portal-address.ts'
-import type { FrontSession, PortalHost } from './portal-host.ts'
+import type { DiscoveredTarget, FrontSession, PortalHost } from './portal-host.ts'
 import { SessionRegistry } from './session-registry.ts'
 
 export interface PortalOptions {
@@ -114,11 +114,15 @@ export class Portal {
     through: PortalAddress,
   ): readonly SendTargetsRecord[] {
     const here = portalsSeen(this.#addresses, through, stream.localAddress)
-    const targets = this.#options.host.discover(initiatorName, stream.localAddress)
-    return targets.map(({ targetName, portals }) => ({
-      targetName,
-      addresses: portals?.map((address) => ({ address, portalGroupTag: 1 })) ?? here,
-    }))
+    const { host, policy } = this.#options
+    const served = host.discover(initiatorName, stream.localAddress)
+    const moved = policy.redirects ?? []
+    return [...served, ...moved.map(({ targetName }): DiscoveredTarget => ({ targetName }))].map(
+      ({ targetName, portals }) => ({
+        targetName,
+        addresses: portals?.map((address) => ({ address, portalGroupTag: 1 })) ?? here,
+      }),
+    )
   }
 
   #nextSweep(): Cancel {
