@@ -95,6 +95,7 @@ async function runPasses(
   conditions.sanitize = { kind: 'running', progress: () => done }
   // With IMMED the command itself ends at once, otherwise it is the one that is left.
   await conditions.atMost(immediate ? 0 : 1)
+  call.unit.tokens?.revokeOf(call.facts.naa)
   for (const [index, pass] of passes.entries()) {
     const progress = (share: number): void => {
       done = (index + share) / passes.length

@@ -1,6 +1,8 @@
 /**
  * A logical unit that is nothing but a store: no generation, no map. For the standalone target.
  */
+
+import type { TokenStore } from '../../src/scsi/copy/token-store.ts'
 import type {
   AllocationRun,
   BlockExtent,
@@ -28,6 +30,7 @@ export interface PlainUnitOptions {
   /** A UUID that stays with the data, the source of the designators. */
   readonly identity: string
   readonly settings: UnitSettings
+  readonly tokens?: TokenStore
   readonly readOnly?: boolean
   readonly removable?: boolean
 }
@@ -35,12 +38,14 @@ export interface PlainUnitOptions {
 export class PlainUnit implements LogicalUnit {
   readonly facts: UnitFacts
   readonly settings: UnitSettings
+  readonly tokens?: TokenStore
   readonly #store: ReplicaStore
   readonly #answerRead: (data: Buffer[]) => ScsiResult
 
   constructor(store: ReplicaStore, options: PlainUnitOptions) {
-    const { identity, settings, ...given } = options
+    const { identity, settings, tokens, ...given } = options
     this.settings = settings
+    if (tokens !== undefined) this.tokens = tokens
     this.#store = store
     this.#answerRead =
       store.release === undefined ? good : (data) => good(data, () => store.release?.(data))

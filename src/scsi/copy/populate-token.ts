@@ -89,7 +89,7 @@ async function populate(call: Call, wanted: Wanted, record: CopyRecord): Promise
   const { token } = room.fill({
     targetName: nexus.targetName,
     initiatorPort: nexus.initiatorPort,
-    unit: facts.naa.toString('hex'),
+    unit: facts.naa,
     blockBytes: facts.blockBytes,
     creator: cscdOf(facts),
     inactivityMs: wanted.inactivityMs,

@@ -22,8 +22,8 @@ import { RodType, rodToken, rodTokenLength, sameToken, secretBytes } from './rod
 export interface TokenFacts {
   readonly targetName: string
   readonly initiatorPort: string
-  /** The unit that the data are from: its NAA identifier in hexadecimal digits. */
-  readonly unit: string
+  /** NAA identifier of the unit that the data are from. */
+  readonly unit: Buffer
   readonly blockBytes: number
   readonly creator: Buffer
   readonly inactivityMs: number
@@ -106,9 +106,9 @@ export class TokenStore {
   }
 
   /** After the data of a unit were to be made unreadable: no copy of them may stay. SBC-3 4.11. */
-  revokeOf(unit: string): void {
+  revokeOf(unit: Buffer): void {
     for (const [key, entry] of this.#entries) {
-      if (entry.unit === unit) this.#end(key, TOKEN_REVOKED)
+      if (entry.unit.equals(unit)) this.#end(key, TOKEN_REVOKED)
     }
   }
 
