@@ -19,21 +19,30 @@ export interface DataInLimits {
   readonly maxBurstBytes: number
 }
 
-/** `dataBytes` bytes of `data`, from its beginning; none where there are none. */
+/** Where a transfer goes on that is cut anew. */
+export interface DataInStart {
+  readonly dataSn: number
+  readonly bufferOffset: number
+}
+
+const beginning: DataInStart = { dataSn: 0, bufferOffset: 0 }
+
+/** `dataBytes` bytes of `data`, from `start` of its beginning; none where there are none. */
 export function splitDataIn(
   data: readonly Buffer[],
   dataBytes: number,
   limits: DataInLimits,
+  start: DataInStart = beginning,
 ): readonly DataInPart[] {
   const { maxSegmentBytes, maxBurstBytes } = limits
   const parts: DataInPart[] = []
-  let burstEnd = maxBurstBytes
-  for (let offset = 0; offset < dataBytes; ) {
+  let burstEnd = start.bufferOffset + maxBurstBytes
+  for (let offset = start.bufferOffset; offset < dataBytes; ) {
     if (offset === burstEnd) burstEnd += maxBurstBytes
     const end = Math.min(offset + maxSegmentBytes, burstEnd, dataBytes)
     const last = end === dataBytes
     parts.push({
-      dataSn: parts.length,
+      dataSn: start.dataSn + parts.length,
       bufferOffset: offset,
       data: sliceData(data, offset, end - offset),
       final: last || end === burstEnd,

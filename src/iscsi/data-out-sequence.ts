@@ -133,6 +133,12 @@ export class DataOutSequence {
     return this.#keptBytes
   }
 
+  /** One more R2T may go out now. */
+  get mayRequest(): boolean {
+    const { maxOutstandingR2T } = this.#rules
+    return this.unrequestedBytes > 0 && !this.#lost && this.#outstanding.length < maxOutstandingR2T
+  }
+
   /** Of the whole transfer, in order, wanted or not. */
   get receivedBytes(): number {
     return this.#receivedBytes
@@ -143,9 +149,8 @@ export class DataOutSequence {
    * and not the reserved one; `maxBytes` is what the driver can take.
    */
   nextRequest(targetTransferTag: number, maxBytes: number): TransferRequest | undefined {
+    if (!this.mayRequest || maxBytes <= 0) return undefined
     const missing = this.unrequestedBytes
-    if (missing === 0 || maxBytes <= 0 || this.#lost) return undefined
-    if (this.#outstanding.length >= this.#rules.maxOutstandingR2T) return undefined
     const desiredBytes = Math.min(missing, this.#rules.maxBurstBytes, maxBytes)
     const bufferOffset = this.#requestedBytes
     this.#requestedBytes += desiredBytes

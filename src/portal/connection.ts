@@ -15,6 +15,7 @@ import type { ByteBudget } from './byte-budget.ts'
 import { LoginDriver } from './login-driver.ts'
 import type { PortalHost } from './portal-host.ts'
 import { Session } from './session.ts'
+import type { Link, SessionConnection } from './session-connection.ts'
 import type { SessionRegistry } from './session-registry.ts'
 
 /** AHS that we understand are 12 and 20 bytes; more than this is no honest peer's. */
@@ -41,7 +42,7 @@ export class Connection implements StreamReceiver {
   readonly #framer: Framer
   readonly #login: LoginDriver
   readonly #cancelDeadline: Cancel
-  #session: Session | undefined
+  #member: SessionConnection | undefined
   #maxDataSegmentBytes = loginSegmentBytes
   #waitingForDrain = false
 
@@ -62,19 +63,20 @@ export class Connection implements StreamReceiver {
           login: decided.facts,
           portalGroupTag: policy.portalGroupTag,
           windowCommands: policy.windowCommands,
-          stream,
+          link: this.#link(),
           ...(target === undefined ? {} : { target }),
           discover: () => options.discover(decided.facts.parameters.initiatorName),
-          full: () => this.#holdBack(),
           writeBudget: options.writeBudget,
           clock,
           log,
+          sessionsOf: (targetName) => registry.ofTarget(targetName),
           gone: (gone) => registry.remove(gone),
         })
         registry.add(session, order)
-        this.#enter(session)
+        this.#enter(session.leading)
         return session
       },
+      join: (decided, session) => this.#enter(session.join(decided.facts, this.#link())),
     })
     this.#cancelDeadline = clock.after(portal.loginDeadlineMs, () => this.#tooLate())
     stream.receive(this)
@@ -82,7 +84,7 @@ export class Connection implements StreamReceiver {
 
   /** A login that is not over is given up. */
   abandon(): void {
-    if (this.#session !== undefined) return
+    if (this.#member !== undefined) return
     this.#login.abandon()
     this.#options.stream.destroy()
   }
@@ -98,34 +100,38 @@ export class Connection implements StreamReceiver {
   ended(cause?: Error): void {
     this.#settle()
     this.#login.abandon()
-    this.#session?.connectionLost(cause?.message ?? 'the connection was closed')
+    this.#member?.streamEnded(cause?.message ?? 'the connection was closed')
   }
 
   #dispatch(frame: Frame): void {
-    if (this.#session === undefined) this.#login.receive(frame)
-    else this.#session.receive(frame)
+    if (this.#member === undefined) this.#login.receive(frame)
+    else this.#member.receive(frame)
   }
 
   /** False when the stream cannot be understood any more. RFC 7143 7.7, 7.8. */
   #fault(fault: FrameFault): boolean {
     const { stream, log } = this.#options
-    const session = this.#session
-    if (fault.kind === 'data-digest' && session !== undefined && fault.header !== undefined) {
-      session.dataDigestError(fault.header)
+    const member = this.#member
+    if (fault.kind === 'data-digest' && member !== undefined && fault.header !== undefined) {
+      member.dataDigestError(fault.header)
       return true
     }
     log.warn('connection broken off', { from: stream.remoteAddress, cause: fault.kind })
-    if (session !== undefined && fault.header !== undefined) {
-      session.protocolError(fault.header, fault.kind)
+    if (member !== undefined && fault.header !== undefined) {
+      member.protocolError(fault.header, fault.kind)
     } else {
       stream.destroy()
     }
     return false
   }
 
-  #enter(session: Session): void {
-    const { parameters } = session
-    this.#session = session
+  #link(): Link {
+    return { stream: this.#options.stream, full: () => this.#holdBack() }
+  }
+
+  #enter(member: SessionConnection): void {
+    const { parameters } = member
+    this.#member = member
     this.#maxDataSegmentBytes = parameters.targetMaxRecvDataSegmentBytes
     this.#framer.setDigests({ header: parameters.headerDigest, data: parameters.dataDigest })
     this.#settle()
@@ -138,7 +144,7 @@ export class Connection implements StreamReceiver {
 
   #tooLate(): void {
     const { stream, log } = this.#options
-    if (this.#session !== undefined) return
+    if (this.#member !== undefined) return
     log.info('login given up', { from: stream.remoteAddress, cause: 'it took too long' })
     this.abandon()
   }
@@ -151,7 +157,7 @@ export class Connection implements StreamReceiver {
     const resume = (): void => {
       this.#waitingForDrain = false
       stream.resume()
-      this.#session?.drained()
+      this.#member?.drained()
     }
     background(stream.drained().then(resume), () => stream.destroy())
   }

@@ -8,7 +8,7 @@ import { StorageError } from '../base/errors.ts'
 import { encodeFrame } from '../iscsi/encode-frame.ts'
 import type { Frame } from '../iscsi/framer.ts'
 import type { LoginPolicy } from '../iscsi/login-policy.ts'
-import type { LoginReply, LoginState, LoginStep } from '../iscsi/login-state.ts'
+import type { JoinedSession, LoginReply, LoginState, LoginStep } from '../iscsi/login-state.ts'
 import { advanceLogin, beginLogin } from '../iscsi/login-target.ts'
 import { loginRequest } from '../iscsi/pdu/login-request.ts'
 import { describeLoginStatus, LoginStatus } from '../iscsi/pdu/login-status.ts'
@@ -23,6 +23,10 @@ import type { PortKey, SessionRegistry, WaitingLogin } from './session-registry.
 
 type Decide = LoginStep & { kind: 'decide' }
 
+/** Bytes of ExpCmdSN and MaxCmdSN in a Login Response. RFC 7143 11.13. */
+const expCmdSnByte = 28
+const maxCmdSnByte = 32
+
 export interface LoginDriverOptions {
   readonly stream: ByteStream
   readonly policy: LoginPolicy
@@ -33,6 +37,8 @@ export interface LoginDriverOptions {
   readonly hasRoom: () => boolean
   /** Makes the session; from now on frames go there. */
   readonly open: (decided: Decide, order: number, target?: ScsiTarget<PortalTask>) => Session
+  /** Makes the connection one of this session's; from now on frames go there. */
+  readonly join: (decided: Decide, session: Session) => void
 }
 
 export class LoginDriver implements WaitingLogin {
@@ -104,10 +110,7 @@ export class LoginDriver implements WaitingLogin {
   async #decide(step: Decide): Promise<void> {
     const { parameters, join } = step.facts
     if (join !== undefined) {
-      const status = this.#options.registry.has(join.tsih)
-        ? LoginStatus.TOO_MANY_CONNECTIONS
-        : LoginStatus.SESSION_DOES_NOT_EXIST
-      this.#refuse(step.refuse(status), status)
+      await this.#join(step, join)
       return
     }
     if (!this.#options.hasRoom()) {
@@ -133,6 +136,44 @@ export class LoginDriver implements WaitingLogin {
     this.#port = port
     // A newer login may have superseded this one in the very turn in which the wait ended.
     if ((await this.#reinstate(port)) && !this.#over) this.#accept(step, decision.target)
+  }
+
+  /** A connection for a session that exists: added to it, or in place of a former one. */
+  async #join(step: Decide, { tsih, cid }: JoinedSession): Promise<void> {
+    const { registry, join } = this.#options
+    const names = sessionNames(step.facts.parameters)
+    const refusal = (): LoginStatus | undefined => {
+      const session = registry.get(tsih)
+      return session === undefined
+        ? LoginStatus.SESSION_DOES_NOT_EXIST
+        : this.#outsider(session)
+          ? LoginStatus.CANNOT_INCLUDE_IN_SESSION
+          : session.refusal(names, cid)
+    }
+    let refused = refusal()
+    if (refused === undefined) {
+      await Promise.race([registry.get(tsih)?.reinstate(cid), this.#abandoned])
+      if (this.#over) return
+      refused = refusal()
+    }
+    const session = registry.get(tsih)
+    if (refused !== undefined || session === undefined) {
+      const status = refused ?? LoginStatus.SESSION_DOES_NOT_EXIST
+      this.#refuse(step.refuse(status), status)
+      return
+    }
+    this.#end()
+    join(step, session)
+    const reply = step.accept(tsih)
+    // The window is the session's: other connections have moved it. RFC 7143 11.13.4.
+    reply.header.writeUInt32BE(session.order.window.expCmdSn, expCmdSnByte)
+    reply.header.writeUInt32BE(session.order.window.maxCmdSn, maxCmdSnByte)
+    this.#send(reply)
+  }
+
+  /** RFC 7143 4.4.3: a session belongs to one portal group. */
+  #outsider(session: Session): boolean {
+    return session.portalGroupTag !== this.#options.policy.portalGroupTag
   }
 
   /** A host that fails is our own trouble, not the initiator's. */

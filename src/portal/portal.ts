@@ -81,7 +81,7 @@ export class Portal {
     const sessions = this.#registry.all()
     for (const session of sessions) session.requestLogout(graceMs)
     const cancel = this.#options.clock.after(graceMs, () => {
-      for (const session of this.#registry.all()) session.end('the program stops')
+      for (const session of this.#registry.all()) session.dropSession('the program stops')
     })
     await Promise.all(sessions.map(({ ended }) => ended))
     cancel()

@@ -41,8 +41,8 @@ export class SessionRegistry {
     return [...this.#sessions.values()]
   }
 
-  has(handle: number): boolean {
-    return this.#sessions.has(handle)
+  get(handle: number): Session | undefined {
+    return this.#sessions.get(handle)
   }
 
   /** Sessions with this target that have not ended. */

@@ -1,210 +1,296 @@
 /**
- * One session in full-feature phase, with its one connection (MaxConnections 1, ErrorRecoveryLevel
- * 0): takes frames in CmdSN order and hands each to the part that knows it. It owns the command
- * window and the life of the session; SCSI commands belong to `TaskSet`. RFC 7143 6, 8.1, 11.
+ * One session in full-feature phase, with all its connections (RFC 7143 4.2.5.1, 6.3, 8.2): who
+ * belongs to it, what becomes of the tasks of a connection that is lost, and when it is over. It
+ * owns the order of commands; tasks belong to the connection to which they are allegiant.
+ *
+ * At ErrorRecoveryLevel 2 a lost connection leaves its tasks for Time2Wait + Time2Retain; below, they
+ * end with it. A session with no connection left, and none to come back, is over.
  */
-
 import { portal } from '../base/limits.ts'
-import { CommandWindow } from '../iscsi/command-window.ts'
 import type { Frame } from '../iscsi/framer.ts'
 import type { LoginFacts } from '../iscsi/login-state.ts'
-import { AsyncEvent, asyncMessage } from '../iscsi/pdu/async-message.ts'
-import { LogoutReason, logoutRequest } from '../iscsi/pdu/logout-request.ts'
-import { LogoutOutcome, logoutResponse } from '../iscsi/pdu/logout-response.ts'
-import { nopIn } from '../iscsi/pdu/nop-in.ts'
-import { nopOut } from '../iscsi/pdu/nop-out.ts'
-import { Opcode, RESERVED_TAG } from '../iscsi/pdu/opcode.ts'
+import { AsyncEvent } from '../iscsi/pdu/async-message.ts'
+import { LoginStatus } from '../iscsi/pdu/login-status.ts'
 import { RejectReason } from '../iscsi/pdu/reject.ts'
 import type { SendTargetsRecord } from '../iscsi/send-targets.ts'
-import { type SessionParameters, sessionNames } from '../iscsi/session-parameters.ts'
-import type { Clock } from '../ports/clock.ts'
+import {
+  type SessionNames,
+  type SessionParameters,
+  sessionNames,
+} from '../iscsi/session-parameters.ts'
+import type { Cancel, Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
-import type { ByteStream } from '../ports/network.ts'
 import type { Nexus } from '../scsi/logical-unit.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
+import { reassign } from './allegiance.ts'
 import { ByteBudget } from './byte-budget.ts'
-import { Pinger } from './pinger.ts'
+import { CommandOrder } from './command-order.ts'
+import { answerLogout } from './logout.ts'
 import type { FrontSession, PortalTask } from './portal-host.ts'
-import { Sender } from './sender.ts'
-import { manageTasks, whenAllEnded } from './task-management.ts'
-import { TaskSet } from './task-set.ts'
-import { TextExchange } from './text-exchange.ts'
+import { type Link, SessionConnection, type SessionDuties } from './session-connection.ts'
+import type { CommandTask } from './task.ts'
+import {
+  type AskingSession,
+  type ManagedSession,
+  manageTasks,
+  noSessions,
+} from './task-management.ts'
 
 export interface SessionOptions {
   readonly handle: number
   readonly login: LoginFacts
   readonly portalGroupTag: number
   readonly windowCommands: number
-  readonly stream: ByteStream
+  /** The connection of the leading login. */
+  readonly link: Link
   /** Absent in a discovery session. */
   readonly target?: ScsiTarget<PortalTask>
   readonly discover: () => readonly SendTargetsRecord[]
-  /** The output is full: read no more until it has drained. */
-  readonly full: () => void
   /** Write data of all sessions of the program. */
   readonly writeBudget: ByteBudget
   readonly clock: Clock
   readonly log: Log
+  /** All sessions with a target, this one included. */
+  readonly sessionsOf: (targetName: string) => readonly ManagedSession[]
   /** Called once when the session has ended altogether. */
   readonly gone: (session: Session) => void
 }
 
-/** Byte of CmdSN in every request that has one. RFC 7143 11.3.2. */
-const cmdSnByte = 24
-/** Byte of ExpStatSN in every request that can come in a session. */
-const expStatSnByte = 28
-const noLunField = Buffer.alloc(8)
-
-export class Session implements FrontSession {
+export class Session implements FrontSession, SessionDuties, AskingSession {
   readonly nexus: Nexus
   readonly handle: number
-  readonly generationVersion: number
   readonly portalGroupTag: number
+  readonly generationVersion: number
+  /** As the leading login left them. */
   readonly parameters: SessionParameters
   readonly ended: Promise<void>
+  readonly order: CommandOrder
+  /** The connection of the leading login: frames of its stream go there. */
+  readonly leading: SessionConnection
   readonly #options: SessionOptions
-  readonly #window: CommandWindow<Frame>
-  readonly #sender: Sender
-  readonly #pinger: Pinger
-  readonly #text: TextExchange
-  /** The initiator may change what it can receive at any time. RFC 7143 13.12. */
-  readonly #sendLimits: { maxSegmentBytes: number; readonly maxBurstBytes: number }
-  readonly #tasks: TaskSet | undefined
+  readonly #writeBudget: ByteBudget
+  readonly #members: SessionConnection[] = []
+  readonly #expiries = new Map<SessionConnection, Cancel>()
+  readonly #pings = new Set<(answered: boolean) => void>()
+  /** The newest proof of connections that are gone. */
+  #provenAtMs = Number.NEGATIVE_INFINITY
   #managing = 0
-  #phase: 'open' | 'loggingOut' | 'ending' | 'ended' = 'open'
+  #phase: 'open' | 'ending' | 'ended' = 'open'
   #resolveEnded!: () => void
 
   constructor(options: SessionOptions) {
-    const { login, stream, target, clock } = options
-    const { parameters } = login
+    const { login, target, writeBudget } = options
     this.#options = options
     this.handle = options.handle
     this.portalGroupTag = options.portalGroupTag
-    this.parameters = parameters
-    this.generationVersion = parameters.generationVersion
-    this.nexus = sessionNames(parameters)
+    this.parameters = login.parameters
+    this.generationVersion = login.parameters.generationVersion
+    this.nexus = sessionNames(login.parameters)
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
     })
-    this.#window = new CommandWindow({
+    this.order = new CommandOrder({
       expCmdSn: login.expCmdSn,
       windowCommands: options.windowCommands,
     })
-    this.#sender = new Sender({
-      stream,
-      digests: { header: parameters.headerDigest, data: parameters.dataDigest },
-      window: this.#window,
-      statSn: login.statSn,
-      full: options.full,
-    })
-    this.#pinger = new Pinger({
-      clock,
-      send: (tag) => this.#sender.nopIn(tag),
-      soliciting: () => this.#tasks?.soliciting === true,
-    })
-    this.#sendLimits = {
-      maxSegmentBytes: parameters.initiatorMaxRecvDataSegmentBytes,
-      maxBurstBytes: parameters.maxBurstBytes,
-    }
-    this.#text = new TextExchange({
-      sender: this.#sender,
-      limits: this.#sendLimits,
-      targetName: parameters.sessionType === 'Discovery' ? undefined : parameters.targetName,
-      discover: options.discover,
-    })
-    this.#tasks = target === undefined ? undefined : this.#makeTasks(target)
+    this.#writeBudget = new ByteBudget(portal.sessionWriteBytes, writeBudget)
+    this.leading = this.#member(login.parameters, login.statSn, options.link)
     target?.nexusGained(this.nexus)
     if (target !== undefined) options.log.info('session opened', this.#name())
   }
 
   get provenAtMs(): number {
-    return this.#pinger.provenAtMs
+    let newest = this.#provenAtMs
+    for (const { pinger } of this.#members) newest = Math.max(newest, pinger.provenAtMs)
+    return newest
   }
 
   ping(): Promise<boolean> {
-    return this.#pinger.ping()
+    if (this.#phase !== 'open') return Promise.resolve(false)
+    return new Promise((resolve) => {
+      const settle = (answered: boolean): void => {
+        this.#pings.delete(settle)
+        resolve(answered)
+      }
+      this.#pings.add(settle)
+      for (const member of this.#members) this.#pingOver(member)
+    })
   }
 
-  /** Takes one frame from the connection. */
-  receive(frame: Frame): void {
-    if (this.#phase !== 'open') return
-    this.#pinger.received(frame.header.readUInt32BE(expStatSnByte), this.#sender.statSn)
-    switch (frame.opcode) {
-      case Opcode.DATA_OUT:
-        if (this.#tasks?.dataOut(frame) === false) this.#breakOff(frame, 'broken AHS chain')
-        return
-      case Opcode.SCSI_COMMAND:
-      case Opcode.NOP_OUT:
-      case Opcode.TASK_MANAGEMENT_REQUEST:
-      case Opcode.TEXT_REQUEST:
-      case Opcode.LOGOUT_REQUEST:
-        this.#inOrder(frame)
-        return
-      case Opcode.SNACK_REQUEST:
-        // ErrorRecoveryLevel 0: nothing is sent twice. RFC 7143 11.16.
-        this.#sender.reject(RejectReason.SNACK_REJECT, frame.header)
-        return
-      case Opcode.LOGIN_REQUEST:
-        this.#sender.reject(RejectReason.PROTOCOL_ERROR, frame.header)
-        return
-      default:
-        this.#sender.reject(RejectReason.COMMAND_NOT_SUPPORTED, frame.header)
+  get others(): readonly ManagedSession[] {
+    if (this.generationVersion > 0) return noSessions
+    return this.#options.sessionsOf(this.nexus.targetName).filter((each) => each !== this)
+  }
+
+  tasks(): CommandTask[] {
+    return this.#members.flatMap((member) => member.tasks?.all() ?? [])
+  }
+
+  find(initiatorTaskTag: number): CommandTask | undefined {
+    for (const { tasks } of this.#members) {
+      const task = tasks?.find(initiatorTaskTag)
+      if (task !== undefined) return task
     }
+    return undefined
   }
 
-  /** A frame whose data digest was wrong: it is discarded, and its sender told. RFC 7143 7.8. */
-  dataDigestError(header: Buffer): void {
+  inUse(initiatorTaskTag: number, except: SessionConnection): boolean {
+    if (this.#members.length === 1) return false
+    const isTheirs = ({ tasks }: SessionConnection): boolean =>
+      tasks?.find(initiatorTaskTag) !== undefined
+    return this.#members.some((member) => member !== except && isTheirs(member))
+  }
+
+  /** Why this login cannot become one of its connections; undefined: it can. RFC 7143 6.3.1. */
+  refusal(names: SessionNames, cid: number): LoginStatus | undefined {
+    const { initiatorPort, targetName } = this.nexus
+    if (this.#phase !== 'open') return LoginStatus.SESSION_DOES_NOT_EXIST
+    if (names.initiatorPort !== initiatorPort || names.targetName !== targetName) {
+      return LoginStatus.CANNOT_INCLUDE_IN_SESSION
+    }
+    if (this.#options.target === undefined) return LoginStatus.CANNOT_INCLUDE_IN_SESSION
+    const others = this.#members.filter((each) => each.phase !== 'lost' && each.cid !== cid)
+    // RFC 7143 6.3.4: at level 2 one more may come, to clean up after one that is not known dead.
+    const extra = this.parameters.errorRecoveryLevel === 2 ? 1 : 0
+    const room = this.generationVersion > 0 ? 0 : this.parameters.maxConnections + extra
+    return others.length < room ? undefined : LoginStatus.TOO_MANY_CONNECTIONS
+  }
+
+  /** Logs the former connection of this CID out, implicitly. RFC 7143 6.3.4. */
+  reinstate(cid: number): Promise<void> {
+    const former = this.#members.filter((each) => each.cid === cid && !each.recovered)
+    const ends = former.map((member) => {
+      if (member.phase !== 'lost') member.destroyStream()
+      if (this.recovers) {
+        this.removeForRecovery(member)
+        return Promise.resolve()
+      }
+      return new Promise<void>((resolve) => this.#drop(member, resolve))
+    })
+    return Promise.all(ends).then(() => undefined)
+  }
+
+  /** Adds a connection. RFC 7143 6.3.1: what holds for the session was settled by its first. */
+  join(login: LoginFacts, link: Link): SessionConnection {
+    const { cid, headerDigest, dataDigest } = login.parameters
+    const { initiatorMaxRecvDataSegmentBytes, targetMaxRecvDataSegmentBytes } = login.parameters
+    const own = { cid, headerDigest, dataDigest }
+    const limits = { initiatorMaxRecvDataSegmentBytes, targetMaxRecvDataSegmentBytes }
+    const member = this.#member({ ...this.parameters, ...own, ...limits }, login.statSn, link)
+    this.#options.log.info('connection added', { ...this.#name(), cid })
+    if (this.#pings.size > 0) this.#pingOver(member)
+    return member
+  }
+
+  inOrder(frame: Frame, from: SessionConnection): void {
     if (this.#phase !== 'open') return
-    this.#sender.reject(RejectReason.DATA_DIGEST_ERROR, header)
-    if ((header[0]! & 0x3f) === Opcode.DATA_OUT) this.#tasks?.dataOutDigestError(header)
+    if (frame.immediate) from.process(frame)
+    else this.order.arrive(frame, from)
   }
 
-  /** A frame that makes it impossible to go on: told to the peer, then the connection ends. */
-  protocolError(header: Buffer, cause: string): void {
-    this.#sender.reject(RejectReason.PROTOCOL_ERROR, header)
-    this.#close(cause)
+  manage(frame: Frame, from: SessionConnection): void {
+    const { clock, target } = this.#options
+    const tooMany = this.#managing >= portal.immediateCommands
+    if (target === undefined || tooMany) {
+      const { TOO_MANY_IMMEDIATE_COMMANDS, COMMAND_NOT_SUPPORTED } = RejectReason
+      from.freeSlot(frame)
+      const reason = tooMany ? TOO_MANY_IMMEDIATE_COMMANDS : COMMAND_NOT_SUPPORTED
+      from.sender.reject(reason, frame.header)
+      return
+    }
+    this.#managing++
+    const options = {
+      session: this,
+      target,
+      sender: from.sender,
+      clock,
+      reassign: (request: Parameters<typeof reassign>[0]) => reassign(request, this.#members, from),
+      whenOthersHeard: (done: () => void) => this.#whenOthersHeard(from, done),
+    }
+    manageTasks(frame.header, options, () => {
+      this.#managing--
+      from.freeSlot(frame)
+    })
   }
 
-  /** The output has drained: the peer is alive, and reads that waited may begin. */
-  drained(): void {
-    this.#pinger.heard()
-    this.#tasks?.pump()
+  logout(frame: Frame, from: SessionConnection): void {
+    answerLogout(frame.header, { session: this, from, clock: this.#options.clock })
+  }
+
+  /** Connections that a logout may name. */
+  get members(): readonly SessionConnection[] {
+    return this.#members
+  }
+
+  /** Tasks of lost connections are kept for a while, to be reassigned. */
+  get recovers(): boolean {
+    const { errorRecoveryLevel, defaultTime2Retain } = this.parameters
+    return errorRecoveryLevel === 2 && defaultTime2Retain > 0
+  }
+
+  /** Its tasks are free to be taken over by another connection. */
+  removeForRecovery(member: SessionConnection): void {
+    if (member.phase !== 'lost') this.#detach(member)
+    member.recovered = true
+  }
+
+  /** After its logout, or because it was lost: nothing is left of it when `done` is called. */
+  remove(member: SessionConnection): void {
+    if (this.#members.length > 1) this.#drop(member)
+    else this.#finish('logout', (each) => each.closeStream())
+  }
+
+  lost(member: SessionConnection, cause: string): void {
+    if (member.phase === 'lost' || member.phase === 'ended' || this.#phase !== 'open') return
+    const isLeaving = member.phase === 'leaving'
+    if (this.recovers && !isLeaving) this.#detach(member)
+    else if (this.#members.length > 1) this.#drop(member)
+    else {
+      this.#finish(cause, () => undefined)
+      return
+    }
+    this.#options.log.info('connection lost', { ...this.#name(), cid: member.cid, cause })
+    if (isLeaving) return
+    const { defaultTime2Wait, defaultTime2Retain } = this.parameters
+    const retainSeconds = this.recovers ? defaultTime2Retain : 0
+    const other = this.#members.find(({ phase }) => phase === 'open')
+    other?.notify(AsyncEvent.CONNECTION_DROPPED, [member.cid, defaultTime2Wait, retainSeconds])
   }
 
   /** Looked at now and then: silent peers, overdue data. */
   sweep(): void {
-    if (this.#phase !== 'open') return
-    // A discovery session carries nothing but Text and Logout (RFC 7143 13.21); open-iscsi ends it
-    // over a NOP-In.
-    const mayPing = this.parameters.sessionType !== 'Discovery'
-    if (this.#pinger.sweep({ mayPing })) this.#tasks?.sweep()
-    else this.end('no sign of life from the initiator')
+    for (const member of [...this.#members]) {
+      const cause = this.#phase === 'open' ? member.sweep() : undefined
+      if (cause === undefined) continue
+      member.destroyStream()
+      if (member.phase === 'lost') this.#expire(member)
+      else this.lost(member, cause)
+    }
   }
 
   /** Tells the initiator that the target goes away. RFC 7143 11.9.1. */
   requestLogout(withinMs: number): void {
-    if (this.#phase !== 'open') return
-    const header = asyncMessage.build({
-      lun: noLunField,
-      statSn: this.#sender.takeStatSn(),
-      expCmdSn: this.#window.expCmdSn,
-      maxCmdSn: this.#window.maxCmdSn,
-      asyncEvent: AsyncEvent.LOGOUT_REQUESTED,
-      asyncVCode: 0,
-      parameter1: 0,
-      parameter2: 0,
-      parameter3: Math.ceil(withinMs / 1000),
-    })
-    this.#sender.send(header)
+    this.#members.find(({ phase }) => phase === 'open')?.requestLogout(withinMs)
   }
 
+  /** Ends at once. */
   end(cause: string): void {
-    this.#finish(cause, () => this.#options.stream.destroy())
+    this.#finish(cause, (member) => member.destroyStream())
   }
 
-  /** The connection is gone, by itself or by `end`. */
-  connectionLost(cause: string): void {
-    this.#finish(cause, () => undefined)
+  close(cause: string): void {
+    this.#finish(cause, (member) => member.closeStream())
+  }
+
+  /** Ends, and says so: the target drops the session. RFC 7143 11.9.1. */
+  dropSession(cause: string): void {
+    const { defaultTime2Wait } = this.parameters
+    this.#finish(cause, (member) => {
+      if (member.phase === 'open') {
+        member.notify(AsyncEvent.SESSION_DROPPED, [0, defaultTime2Wait, 0])
+      }
+      member.closeStream()
+    })
   }
 
   /** For the log. */
@@ -213,168 +299,107 @@ export class Session implements FrontSession {
     return { initiatorPort, targetName, handle: this.handle }
   }
 
-  #makeTasks(target: ScsiTarget<PortalTask>): TaskSet {
-    const { stream, writeBudget, clock, log } = this.#options
-    return new TaskSet({
+  #member(parameters: SessionParameters, statSn: number, link: Link): SessionConnection {
+    const { target, discover, clock, log } = this.#options
+    const member = new SessionConnection({
+      duties: this,
       session: this,
-      parameters: this.parameters,
-      sendLimits: this.#sendLimits,
-      stream,
-      sender: this.#sender,
-      pinger: this.#pinger,
+      parameters,
+      statSn,
+      link,
+      window: this.order.window,
       target,
-      writeBudget: new ByteBudget(portal.sessionWriteBytes, writeBudget),
+      discover,
+      writeBudget: this.#writeBudget,
       clock,
       log,
     })
+    this.#members.push(member)
+    return member
   }
 
-  /** RFC 7143 4.2.2.1: immediate requests at once, the others in the order of their CmdSN. */
-  #inOrder(frame: Frame): void {
-    if (frame.immediate) {
-      this.#process(frame)
-      return
-    }
-    const arrival = this.#window.arrive(frame.header.readUInt32BE(cmdSnByte), frame)
-    if (arrival === 'ignored') return
-    for (const next of arrival) {
-      if (this.#phase === 'open') this.#process(next)
-    }
-  }
-
-  #process(frame: Frame): void {
-    switch (frame.opcode) {
-      case Opcode.SCSI_COMMAND:
-        this.#command(frame)
-        return
-      case Opcode.NOP_OUT:
-        this.#release(frame)
-        this.#nopOut(frame)
-        return
-      case Opcode.TASK_MANAGEMENT_REQUEST:
-        this.#manage(frame)
-        return
-      case Opcode.TEXT_REQUEST:
-        this.#release(frame)
-        this.#text.request(frame)
-        return
-      default:
-        this.#release(frame)
-        this.#logout(frame)
-    }
-  }
-
-  /** These requests need their place in the window no longer than this turn. */
-  #release(frame: Frame): void {
-    if (!frame.immediate) this.#window.end()
-  }
-
-  #command(frame: Frame): void {
-    if (this.#tasks === undefined) {
-      // RFC 7143 4.3: a discovery session carries text and logout only.
-      this.#release(frame)
-      this.#sender.reject(RejectReason.COMMAND_NOT_SUPPORTED, frame.header)
-      return
-    }
-    if (!this.#tasks.command(frame)) this.#close('broken AHS chain')
-  }
-
-  #nopOut(frame: Frame): void {
-    const ping = nopOut.decode(frame.header)
-    if (ping.targetTransferTag !== RESERVED_TAG) this.#pinger.answered(ping.targetTransferTag)
-    if (ping.initiatorTaskTag === RESERVED_TAG) return
-    const header = nopIn.build({
-      lun: noLunField,
-      initiatorTaskTag: ping.initiatorTaskTag,
-      targetTransferTag: RESERVED_TAG,
-      statSn: this.#sender.takeStatSn(),
-      expCmdSn: this.#window.expCmdSn,
-      maxCmdSn: this.#window.maxCmdSn,
-    })
-    // RFC 7143 11.19: as much of the ping data comes back as the initiator can take.
-    const fits = frame.dataBytes <= this.#sendLimits.maxSegmentBytes
-    this.#sender.send(header, fits ? frame.data : undefined)
-  }
-
-  #manage(frame: Frame): void {
-    const tooMany = this.#managing >= portal.immediateCommands
-    if (this.#tasks === undefined || tooMany) {
-      const { TOO_MANY_IMMEDIATE_COMMANDS, COMMAND_NOT_SUPPORTED } = RejectReason
-      this.#release(frame)
-      const reason = tooMany ? TOO_MANY_IMMEDIATE_COMMANDS : COMMAND_NOT_SUPPORTED
-      this.#sender.reject(reason, frame.header)
-      return
-    }
-    this.#managing++
-    const { clock, target } = this.#options
-    const close = (cause: string): void => this.#close(cause)
-    const hasUnit = (lun: number): boolean => target?.hasUnit(lun) === true
-    const options = { tasks: this.#tasks, hasUnit, sender: this.#sender, clock, close }
-    manageTasks(frame.header, options, () => {
-      this.#managing--
-      this.#release(frame)
+  #pingOver(member: SessionConnection): void {
+    const asked = [...this.#pings]
+    void member.pinger.ping().then((answered) => {
+      if (answered) for (const settle of asked) settle(true)
     })
   }
 
-  /** RFC 7143 11.14: what was begun ends before the answer; what was not is discarded. */
-  #logout(frame: Frame): void {
-    const request = logoutRequest.decode(frame.header)
-    const { reason, cid, initiatorTaskTag } = request
-    if (reason === LogoutReason.CLOSE_CONNECTION && cid !== this.parameters.cid) {
-      this.#answerLogout(initiatorTaskTag, LogoutOutcome.CID_NOT_FOUND)
-    } else if (reason === LogoutReason.REMOVE_FOR_RECOVERY) {
-      this.#answerLogout(initiatorTaskTag, LogoutOutcome.RECOVERY_NOT_SUPPORTED)
-    } else if (reason > LogoutReason.REMOVE_FOR_RECOVERY) {
-      this.#sender.reject(RejectReason.INVALID_PDU_FIELD, frame.header)
-    } else {
-      this.#phase = 'loggingOut'
-      const tasks = this.#tasks?.all() ?? []
-      for (const task of tasks) this.#tasks?.abort(task)
-      whenAllEnded(tasks, this.#options.clock, (all) => {
-        if (this.#phase !== 'loggingOut') return
-        const outcome = all ? LogoutOutcome.SUCCESS : LogoutOutcome.CLEANUP_FAILED
-        this.#answerLogout(initiatorTaskTag, outcome)
-        this.#close('logout')
-      })
+  /** RFC 7143 4.2.3.3 (d). */
+  #whenOthersHeard(from: SessionConnection, done: () => void): void {
+    const others = this.#members.filter((each) => each !== from && each.phase === 'open')
+    if (others.length === 0) {
+      done()
+      return
     }
+    let isDone = false
+    const once = (): void => {
+      if (isDone) return
+      isDone = true
+      cancel()
+      done()
+    }
+    const cancel = this.#options.clock.after(portal.othersHeardMs, once)
+    void Promise.all(others.map(({ pinger }) => pinger.ping())).then(once)
   }
 
-  #answerLogout(initiatorTaskTag: number, response: number): void {
-    const header = logoutResponse.build({
-      response,
-      initiatorTaskTag,
-      statSn: this.#sender.takeStatSn(),
-      expCmdSn: this.#window.expCmdSn,
-      maxCmdSn: this.#window.maxCmdSn,
-      time2Wait: this.parameters.defaultTime2Wait,
-      time2Retain: 0,
+  /** The connection is gone, its tasks stay until they are taken over or their time is up. */
+  #detach(member: SessionConnection): void {
+    const { defaultTime2Wait, defaultTime2Retain } = this.parameters
+    this.order.forget(member)
+    member.detach()
+    const keptMs = (defaultTime2Wait + defaultTime2Retain) * 1000
+    this.#expiries.set(
+      member,
+      this.#options.clock.after(keptMs, () => this.#expire(member)),
+    )
+  }
+
+  #expire(member: SessionConnection): void {
+    if (this.#members.length > 1) this.#drop(member)
+    else this.#finish('no connection came back in time', () => undefined)
+  }
+
+  /** One of several connections ends, with its tasks. */
+  #drop(member: SessionConnection, done: () => void = () => undefined): void {
+    this.order.forget(member)
+    this.#expiries.get(member)?.()
+    this.#expiries.delete(member)
+    if (member.phase === 'leaving') member.closeStream()
+    member.stop(() => {
+      this.#provenAtMs = Math.max(this.#provenAtMs, member.pinger.provenAtMs)
+      const index = this.#members.indexOf(member)
+      if (index >= 0) this.#members.splice(index, 1)
+      done()
+      if (this.#members.length === 0 && this.#phase === 'open') {
+        this.#finish('its last connection is gone', () => undefined)
+      }
     })
-    this.#sender.send(header)
   }
 
-  #breakOff(frame: Frame, cause: string): void {
-    this.protocolError(frame.header, cause)
-  }
-
-  /** Sends what is queued, then ends. */
-  #close(cause: string): void {
-    this.#finish(cause, () => this.#options.stream.close())
-  }
-
-  #finish(cause: string, endStream: () => void): void {
-    if (this.#phase === 'ending' || this.#phase === 'ended') return
+  #finish(cause: string, endStream: (member: SessionConnection) => void): void {
+    if (this.#phase !== 'open') return
     this.#phase = 'ending'
     const { log, target } = this.#options
     if (target !== undefined) log.info('session ends', { ...this.#name(), cause })
-    endStream()
-    this.#pinger.end()
-    const done = (): void => {
-      this.#phase = 'ended'
-      target?.nexusLost(this.nexus)
-      this.#options.gone(this)
-      this.#resolveEnded()
+    for (const cancel of this.#expiries.values()) cancel()
+    for (const settle of [...this.#pings]) settle(false)
+    let left = this.#members.length
+    const one = (): void => {
+      left--
+      if (left <= 0) this.#over()
     }
-    if (this.#tasks === undefined) done()
-    else this.#tasks.stop(done)
+    if (left === 0) this.#over()
+    for (const member of [...this.#members]) {
+      endStream(member)
+      member.stop(one)
+    }
+  }
+
+  #over(): void {
+    this.#phase = 'ended'
+    this.#options.target?.nexusLost(this.nexus)
+    this.#options.gone(this)
+    this.#resolveEnded()
   }
 }

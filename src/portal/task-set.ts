@@ -1,7 +1,9 @@
 /**
- * The SCSI commands of one session: they begin in the order in which they came (RFC 7143 4.2.2.1),
- * run side by side, and are answered as they end. It owns every task from arrival to end, and the
- * bytes of reads under way. What the commands do is the ScsiTarget's affair.
+ * The SCSI commands that are allegiant to one connection (RFC 7143 4.2.5.1): they begin in the order
+ * in which they came (4.2.2.1), run side by side, and are answered as they end. It owns every task
+ * from arrival to end, and the bytes of reads under way. What the commands do is the ScsiTarget's
+ * affair. When the connection is lost at ErrorRecoveryLevel 2 it keeps them until they are
+ * reassigned.
  */
 import { StorageError } from '../base/errors.ts'
 import { largestCommandBytes, portal } from '../base/limits.ts'
@@ -17,24 +19,27 @@ import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { ByteStream } from '../ports/network.ts'
 import type { Silence } from '../scsi/logical-unit.ts'
-import { checkCondition, type ScsiResult } from '../scsi/result.ts'
+import { checkCondition, isGood, type ScsiResult } from '../scsi/result.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
-import { INTERNAL_TARGET_FAILURE } from '../scsi/sense.ts'
+import { COMMAND_TIMEOUT_DURING_PROCESSING, INTERNAL_TARGET_FAILURE } from '../scsi/sense.ts'
 import { decodeFence } from '../volume/generation-header.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { Pinger } from './pinger.ts'
 import type { FrontSession, PortalTask } from './portal-host.ts'
 import type { Sender } from './sender.ts'
-import { CommandTask } from './task.ts'
+import { CommandTask, type TaskHome } from './task.ts'
 import { sendAnswer } from './task-answer.ts'
 import { WriteData } from './write-data.ts'
 
 /** HARDWARE ERROR, internal target failure: for a unit that failed in a way it did not foresee. */
 const internalTargetFailure = checkCondition(INTERNAL_TARGET_FAILURE)
+const commandTimeout = checkCondition(COMMAND_TIMEOUT_DURING_PROCESSING)
 const noDataOut: readonly Buffer[] = []
 
 export interface TaskSetOptions {
   readonly session: FrontSession
+  /** Is this initiator task tag that of a task of another connection of the session? */
+  readonly inUse: (initiatorTaskTag: number) => boolean
   readonly parameters: SessionParameters
   /** Changes when the initiator says so. */
   readonly sendLimits: DataInLimits
@@ -47,7 +52,7 @@ export interface TaskSetOptions {
   readonly log: Log
 }
 
-export class TaskSet {
+export class TaskSet implements TaskHome {
   readonly #options: TaskSetOptions
   readonly #sender: Sender
   readonly #target: ScsiTarget<PortalTask>
@@ -58,6 +63,8 @@ export class TaskSet {
   #running = 0
   #readBytes = 0
   #immediate = 0
+  /** The connection is lost: nothing is begun and nothing is sent. */
+  #detached = false
   #stopped: (() => void) | undefined
 
   constructor(options: TaskSetOptions) {
@@ -106,7 +113,7 @@ export class TaskSet {
     const { session } = this.#options
     const transfer = this.#target.transfer(command.cdb, decodeLun(command.lun))
     const fence = decodeFence(segments)
-    const task = new CommandTask({ session, command, immediate, fence, transfer })
+    const task = new CommandTask({ home: this, session, command, immediate, fence, transfer })
     if (command.write && !this.#writes.accept(task, frame)) {
       this.#reject(frame, RejectReason.PROTOCOL_ERROR)
       return true
@@ -134,9 +141,14 @@ export class TaskSet {
     this.#writes.digestError(header)
   }
 
+  /** See `WriteData.requestAgain`. */
+  requestAgain(task: CommandTask, r2tSn: number, count: number): boolean {
+    return this.#writes.requestAgain(task, r2tSn, count)
+  }
+
   /** Begins what waited for room in the output. */
   pump(): void {
-    while (this.#ready.length > 0) {
+    while (!this.#detached && this.#ready.length > 0) {
       const task = this.#ready[0]!
       if (task.phase === 'ready' && !this.#hasRoom(task)) return
       this.#ready.shift()
@@ -144,19 +156,45 @@ export class TaskSet {
     }
   }
 
-  /** Marks the task aborted; what has not begun ends at once and is never answered. */
   abort(task: CommandTask): void {
     task.abort()
-    if (task.phase === 'collecting' || task.phase === 'ready') this.#end(task)
+    task.overdue = false
+    if (task.phase !== 'running' && task.phase !== 'ended') this.#end(task)
   }
 
-  /** Ends writes whose data did not come in time. */
-  sweep(): void {
+  /**
+   * Ends writes whose data did not come in time, and commands whose unit takes too long. False: one
+   * does not end even though its unit was told to.
+   */
+  sweep(): boolean {
     const nowMs = this.#options.clock.nowMs()
     for (const task of this.#tasks.values()) {
-      const overdue = this.#writes.overdue(task, nowMs)
+      const overdue = this.#detached ? undefined : this.#writes.overdue(task, nowMs)
       if (overdue !== undefined) this.#finish(task, overdue)
+      else if (task.phase === 'running' && !this.#mayGoOn(task)) return false
     }
+    return true
+  }
+
+  /** The connection is lost, and its tasks may be taken over by another. RFC 7143 7.2.2. */
+  detach(): void {
+    this.#detached = true
+  }
+
+  /** Gives the task away, for `adopt` of another set. */
+  release(task: CommandTask): void {
+    this.#count(task, -1)
+    this.#writes.forget(task)
+    this.#ready = this.#ready.filter((each) => each !== task)
+  }
+
+  /** Takes over a task of a lost connection: it goes on from where it is. */
+  adopt(task: CommandTask, expDataSn: number): void {
+    task.home = this
+    this.#count(task, 1)
+    if (task.phase === 'parked') this.#finish(task, task.verdict!)
+    else if (task.phase === 'ready') this.#enqueue(task)
+    else if (task.phase === 'collecting') this.#writes.reassign(task, expDataSn)
   }
 
   /** Aborts everything; calls `done` when what has begun has settled. */
@@ -172,7 +210,9 @@ export class TaskSet {
   #fault(command: ScsiCommand, frame: Frame): RejectReason | undefined {
     const { initiatorTaskTag } = command
     if (initiatorTaskTag === RESERVED_TAG) return RejectReason.INVALID_PDU_FIELD
-    if (this.#tasks.has(initiatorTaskTag)) return RejectReason.TASK_IN_PROGRESS
+    if (this.#tasks.has(initiatorTaskTag) || this.#options.inUse(initiatorTaskTag)) {
+      return RejectReason.TASK_IN_PROGRESS
+    }
     if (frame.immediate && this.#immediate >= portal.immediateCommands) {
       return RejectReason.TOO_MANY_IMMEDIATE_COMMANDS
     }
@@ -194,7 +234,7 @@ export class TaskSet {
 
   #enqueue(task: CommandTask): void {
     task.phase = 'ready'
-    if (this.#ready.length === 0 && this.#hasRoom(task)) this.#begin(task)
+    if (this.#ready.length === 0 && !this.#detached && this.#hasRoom(task)) this.#begin(task)
     else this.#ready.push(task)
   }
 
@@ -216,27 +256,46 @@ export class TaskSet {
     this.#running++
     this.#readBytes += this.#readLength(task)
     this.#target.execute(task, task.writeData?.data ?? noDataOut).then(
-      (result) => this.#settled(task, result),
+      (result) => task.home.settled(task, result),
       (thrown: unknown) => {
         if (!(thrown instanceof StorageError)) throw thrown
         const error = thrown
         this.#options.log.error('command failed', { lun: task.lun, opcode: task.cdb[0], error })
-        this.#settled(task, internalTargetFailure)
+        task.home.settled(task, internalTargetFailure)
       },
     )
   }
 
-  #settled(task: CommandTask, result: ScsiResult | Silence): void {
+  /** The unit is done with it. */
+  settled(task: CommandTask, result: ScsiResult | Silence): void {
     this.#running--
     this.#readBytes -= this.#readLength(task)
-    this.#finish(task, result)
+    task.phase = 'parked'
+    this.#finish(task, task.overdue && !isGood(result) ? commandTimeout : result)
     if (this.#ready.length > 0) this.pump()
     if (this.#stopped !== undefined) this.#checkStopped()
   }
 
+  /** Told to stop after a generous time; then it has as long as an abort has. */
+  #mayGoOn(task: CommandTask): boolean {
+    const ranMs = ++task.sweeps * portal.sweepMs
+    if (ranMs < portal.taskDeadlineMs) return true
+    if (ranMs >= portal.taskDeadlineMs + portal.taskManagementDeadlineMs) return false
+    if (!task.aborted) {
+      task.overdue = true
+      task.abort()
+    }
+    return true
+  }
+
   /** Answers and ends. The place in the window is free before the answer is numbered. */
   #finish(task: CommandTask, result: ScsiResult | Silence): void {
-    const answered = !task.aborted
+    const answered = !task.aborted || task.overdue
+    if (this.#detached && answered && result !== 'drop') {
+      task.phase = 'parked'
+      task.verdict = result
+      return
+    }
     this.#end(task)
     if (!answered) return
     if (result === 'drop') {
@@ -253,6 +312,16 @@ export class TaskSet {
     if (task.immediate) this.#immediate--
     else this.#sender.window.end()
     task.end()
+  }
+
+  #count(task: CommandTask, by: 1 | -1): void {
+    const { initiatorTaskTag } = task.command
+    if (by > 0) this.#tasks.set(initiatorTaskTag, task)
+    else this.#tasks.delete(initiatorTaskTag)
+    if (task.immediate) this.#immediate += by
+    if (task.phase !== 'running') return
+    this.#running += by
+    this.#readBytes += by * this.#readLength(task)
   }
 
   #checkStopped(): void {

@@ -13,11 +13,20 @@ import type { FrontSession, PortalTask } from './portal-host.ts'
 
 /**
  * `collecting`: data are to come. `ready`: waits for its turn. `running`: the unit may be touching
- * the store. `ended`: it can no longer touch anything.
+ * the store. `parked`: it has settled, but its connection is lost, and it may be reassigned.
+ * `ended`: it can no longer touch anything.
  */
-export type TaskPhase = 'collecting' | 'ready' | 'running' | 'ended'
+export type TaskPhase = 'collecting' | 'ready' | 'running' | 'parked' | 'ended'
+
+/** Who has the task: its connection's set of them, which may change once. */
+export interface TaskHome {
+  settled(task: CommandTask, result: ScsiResult | Silence): void
+  /** Marks the task aborted; what has not begun ends at once and is never answered. */
+  abort(task: CommandTask): void
+}
 
 export interface TaskFacts {
+  readonly home: TaskHome
   readonly session: FrontSession
   readonly command: ScsiCommand
   /** Sent as immediate: it holds no place in the command window. */
@@ -35,9 +44,13 @@ export class CommandTask implements PortalTask {
   readonly command: ScsiCommand
   readonly immediate: boolean
   readonly transfer: Transfer
+  home: TaskHome
   phase: TaskPhase = 'collecting'
   writeData: DataOutSequence | undefined
-  /** Decided before all data had come; answered when the peer has sent what it announced. */
+  /**
+   * Decided before all data had come; answered when the peer has sent what it announced. Or how it
+   * settled, while it is parked.
+   */
   verdict: ScsiResult | Silence | undefined
   /** What it holds of the budget for write data, or of that for read data. */
   heldBytes = 0
@@ -45,11 +58,18 @@ export class CommandTask implements PortalTask {
   grantedBytes = 0
   /** `Clock.nowMs` by which its data must have come. */
   dueAtMs = Number.POSITIVE_INFINITY
+  /** `Clock.nowMs` at which the newest of its data came, or were asked for. */
+  dataAtMs = 0
+  /** How often `TaskSet.sweep` found it running: counted, for a look at the clock has its price. */
+  sweeps = 0
+  /** Its unit was told to stop because it took too long; unlike an aborted one it is answered. */
+  overdue = false
   #aborted = false
   #whenAborted: (() => void)[] | undefined
   #whenEnded: (() => void)[] | undefined
 
   constructor(facts: TaskFacts) {
+    this.home = facts.home
     this.session = facts.session
     this.nexus = facts.session.nexus
     this.command = facts.command
@@ -58,6 +78,11 @@ export class CommandTask implements PortalTask {
     this.fence = facts.fence
     this.immediate = facts.immediate
     this.transfer = facts.transfer
+  }
+
+  /** RFC 7143 11.3.4: what the initiator expects to move, whatever its CDB says. */
+  get announcedBytes(): number {
+    return this.command.expectedDataTransferLength
   }
 
   get aborted(): boolean {

@@ -130,7 +130,7 @@ export class TextExchange {
       expCmdSn: sender.window.expCmdSn,
       maxCmdSn: sender.window.maxCmdSn,
     })
-    sender.send(header, data === undefined ? undefined : [data])
+    sender.respond(header, data === undefined ? undefined : [data])
   }
 
   #takeTag(): number {

@@ -6,9 +6,14 @@
  */
 import { portal } from '../base/limits.ts'
 import { parseAhs } from '../iscsi/ahs.ts'
-import { beginDataOut, type DataOutSequence } from '../iscsi/data-out-sequence.ts'
+import {
+  beginDataOut,
+  type DataOutSequence,
+  type TransferRequest,
+} from '../iscsi/data-out-sequence.ts'
 import type { Frame } from '../iscsi/framer.ts'
 import { type DataOut, dataOut } from '../iscsi/pdu/data-out.ts'
+import { RESERVED_TAG } from '../iscsi/pdu/opcode.ts'
 import { readyToTransfer } from '../iscsi/pdu/ready-to-transfer.ts'
 import type { SessionParameters } from '../iscsi/session-parameters.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -39,13 +44,15 @@ export interface WriteDataOptions {
 
 export class WriteData {
   readonly #options: WriteDataOptions
+  /** ErrorRecoveryLevel 1 and up: lost data are asked for again. */
+  readonly #recovery: boolean
   /** Writes for whose data there was no room yet, oldest first. */
   #waiting: CommandTask[] = []
-  #nextTag = 1
   readonly #roomAgain = (): void => this.#solicitWaiting()
 
   constructor(options: WriteDataOptions) {
     this.#options = options
+    this.#recovery = options.parameters.errorRecoveryLevel > 0
   }
 
   /** Checks the part of a write's data that the command itself brought or announced. */
@@ -60,6 +67,7 @@ export class WriteData {
       final: command.final,
       immediate: immediate.data,
       immediateBytes: immediate.dataBytes,
+      recovery: this.#recovery,
     })
     if (sequence.kind === 'data-fault') return false
     task.writeData = sequence
@@ -69,7 +77,8 @@ export class WriteData {
   /** Begins what was accepted; `task.verdict` may already be known. */
   begin(task: CommandTask, immediateBytes: number): void {
     const { budget, clock } = this.#options
-    task.dueAtMs = clock.nowMs() + portal.dataDeadlineMs
+    task.dataAtMs = clock.nowMs()
+    task.dueAtMs = task.dataAtMs + portal.dataDeadlineMs
     task.heldBytes = immediateBytes
     budget.take(immediateBytes)
     this.#advance(task, task.writeData!)
@@ -96,10 +105,38 @@ export class WriteData {
   digestError(header: Buffer): void {
     const pdu = dataOut.decode(header)
     const task = this.#options.find(pdu.initiatorTaskTag)
-    if (task?.writeData === undefined || task.phase !== 'collecting') return
-    task.verdict ??= serviceCrcError
-    task.writeData.skip(pdu)
-    this.#advance(task, task.writeData)
+    const sequence = task?.writeData
+    if (task === undefined || sequence === undefined || task.phase !== 'collecting') return
+    if (!this.#recovery) task.verdict ??= serviceCrcError
+    if (task.verdict !== undefined) sequence.skip(pdu)
+    else if (sequence.damaged(pdu) !== undefined) task.verdict = serviceCrcError
+    this.#advance(task, sequence)
+  }
+
+  /**
+   * R2Ts of this task from that number on, sent again (RFC 7143 11.16). False: none such is
+   * unanswered.
+   */
+  requestAgain(task: CommandTask, r2tSn: number, count: number): boolean {
+    const sequence = task.writeData
+    if (sequence === undefined) return false
+    const requests = sequence.unanswered(r2tSn, count)
+    for (const request of requests) this.#sendRequest(task, request)
+    return requests.length > 0
+  }
+
+  /** The task has come here from a connection that was lost: its data go on here. */
+  reassign(task: CommandTask, expDataSn: number): void {
+    const sequence = task.writeData!
+    sequence.reassign(expDataSn)
+    task.dataAtMs = this.#options.clock.nowMs()
+    task.dueAtMs = task.dataAtMs + portal.dataDeadlineMs
+    this.#advance(task, sequence)
+  }
+
+  /** The task goes on elsewhere. */
+  forget(task: CommandTask): void {
+    this.#waiting = this.#waiting.filter((each) => each !== task)
   }
 
   /** Its data are needed no longer. */
@@ -111,7 +148,10 @@ export class WriteData {
 
   /** Ends what has waited too long for its data, even though the peer may still send them. */
   overdue(task: CommandTask, nowMs: number): ScsiResult | undefined {
-    return task.phase === 'collecting' && task.dueAtMs <= nowMs ? incorrectAmountOfData : undefined
+    if (task.phase !== 'collecting') return undefined
+    if (task.dueAtMs <= nowMs) return incorrectAmountOfData
+    if (this.#recovery) this.#noticeSilence(task, nowMs)
+    return undefined
   }
 
   /** The session is over: nothing is asked for any more. */
@@ -120,17 +160,33 @@ export class WriteData {
     this.#options.budget.forget(this.#roomAgain)
   }
 
+  /** RFC 7143 7.1.4.1: what was announced or asked for does not come. */
+  #noticeSilence(task: CommandTask, nowMs: number): void {
+    const sequence = task.writeData!
+    if (!sequence.owed || task.verdict !== undefined) return
+    if (nowMs - task.dataAtMs < portal.sequenceDeadlineMs) return
+    if (sequence.timedOut() !== undefined) task.verdict = serviceCrcError
+    task.dataAtMs = nowMs
+    this.#advance(task, sequence)
+  }
+
   #take(task: CommandTask, pdu: DataOut, frame: Frame): void {
     const sequence = task.writeData!
     if (task.verdict !== undefined) {
       sequence.skip(pdu)
-    } else if (sequence.receive(pdu, frame.data, frame.dataBytes) !== undefined) {
-      task.verdict = incorrectAmountOfData
-      sequence.skip(pdu)
-    } else if (sequence.r2tCount === 0) {
-      // Solicited data have their room since the R2T.
-      task.heldBytes += frame.dataBytes
-      this.#options.budget.take(frame.dataBytes)
+    } else {
+      const before = sequence.receivedBytes
+      const fault = sequence.receive(pdu, frame.data, frame.dataBytes)
+      const kept = sequence.receivedBytes - before
+      if (fault !== undefined) {
+        task.verdict = incorrectAmountOfData
+        sequence.skip(pdu)
+      } else if (pdu.targetTransferTag === RESERVED_TAG && kept > 0) {
+        // Solicited data have their room since the R2T.
+        task.heldBytes += kept
+        this.#options.budget.take(kept)
+      }
+      if (this.#recovery) task.dataAtMs = this.#options.clock.nowMs()
     }
     this.#advance(task, sequence)
   }
@@ -142,7 +198,8 @@ export class WriteData {
       return
     }
     if (task.verdict !== undefined) return
-    if (sequence.r2tCount > 0) {
+    sequence.compact()
+    if (task.grantedBytes > 0) {
       this.#solicit(task, sequence)
     } else if (!sequence.owed) {
       this.#waiting.push(task)
@@ -163,7 +220,8 @@ export class WriteData {
         }
         task.heldBytes += missing
         task.grantedBytes += missing
-        task.dueAtMs = clock.nowMs() + portal.dataDeadlineMs
+        task.dataAtMs = clock.nowMs()
+        task.dueAtMs = task.dataAtMs + portal.dataDeadlineMs
         this.#solicit(task, sequence)
       }
       this.#waiting.shift()
@@ -172,24 +230,27 @@ export class WriteData {
 
   #solicit(task: CommandTask, sequence: DataOutSequence): void {
     const { sender, pinger } = this.#options
-    for (;;) {
-      const targetTransferTag = this.#nextTag
-      const wanted = sequence.nextRequest(targetTransferTag, Number.POSITIVE_INFINITY)
+    while (sequence.mayRequest) {
+      const wanted = sequence.nextRequest(sender.takeTag(), Number.POSITIVE_INFINITY)
       if (wanted === undefined) return
-      this.#nextTag = targetTransferTag >= 0x7fffffff ? 1 : targetTransferTag + 1
-      const header = readyToTransfer.build({
-        r2tSn: wanted.r2tSn,
-        bufferOffset: wanted.bufferOffset,
-        desiredDataTransferLength: wanted.desiredBytes,
-        lun: task.command.lun,
-        initiatorTaskTag: task.command.initiatorTaskTag,
-        targetTransferTag,
-        statSn: sender.statSn,
-        expCmdSn: sender.window.expCmdSn,
-        maxCmdSn: sender.window.maxCmdSn,
-      })
-      sender.send(header)
-      pinger.requested(targetTransferTag)
+      this.#sendRequest(task, wanted)
+      pinger.requested(wanted.targetTransferTag)
     }
+  }
+
+  #sendRequest(task: CommandTask, wanted: TransferRequest): void {
+    const { sender } = this.#options
+    const header = readyToTransfer.build({
+      r2tSn: wanted.r2tSn,
+      bufferOffset: wanted.bufferOffset,
+      desiredDataTransferLength: wanted.desiredBytes,
+      lun: task.command.lun,
+      initiatorTaskTag: task.command.initiatorTaskTag,
+      targetTransferTag: wanted.targetTransferTag,
+      statSn: sender.statSn,
+      expCmdSn: sender.window.expCmdSn,
+      maxCmdSn: sender.window.maxCmdSn,
+    })
+    sender.send(header)
   }
 }

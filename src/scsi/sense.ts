@@ -94,6 +94,8 @@ export const REPORTED_LUNS_DATA_HAS_CHANGED = sense(UNIT_ATTENTION, 0x3f, 0x0e)
 export const WRITE_PROTECTED = sense(DATA_PROTECT, 0x27, 0x00)
 export const SPACE_ALLOCATION_FAILED = sense(DATA_PROTECT, 0x27, 0x07)
 
+/** Of a command that may have been carried out or not, and is not under way any more. */
+export const LOGICAL_UNIT_COMMUNICATION_FAILURE = sense(ABORTED_COMMAND, 0x08, 0x00)
 /** It may have been carried out, or may still be. */
 export const COMMAND_TIMEOUT_DURING_PROCESSING = sense(ABORTED_COMMAND, 0x2e, 0x02)
 

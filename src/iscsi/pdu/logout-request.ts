@@ -1,4 +1,4 @@
-import { bits, reserved, u16, u32 } from '../../wire/layout.ts'
+import { bits, reserved, u16, u32, type Value } from '../../wire/layout.ts'
 import { Opcode } from './opcode.ts'
 import { alwaysFinal, pdu } from './pdu.ts'
 
@@ -14,6 +14,8 @@ export const logoutRequest = pdu('Logout Request', Opcode.LOGOUT_REQUEST, '11.14
   constants: [alwaysFinal],
   reserved: [reserved(2, 2), reserved(8, 8), reserved(22, 2), reserved(32, 16)],
 })
+
+export type LogoutRequest = Value<typeof logoutRequest>
 
 /** RFC 7143 11.14.1. */
 export const LogoutReason = {

@@ -1,7 +1,8 @@
 /** The life of a session: task management, logout, pings, silent and deaf peers, shutdown. */
 import t from 'tap'
 import { portal as limits, network } from '../../../src/base/limits.ts'
-import { asyncMessage } from '../../../src/iscsi/pdu/async-message.ts'
+import { fencedLoginPolicy } from '../../../src/iscsi/login-policy.ts'
+import { AsyncEvent, asyncMessage } from '../../../src/iscsi/pdu/async-message.ts'
 import { LogoutReason, logoutRequest } from '../../../src/iscsi/pdu/logout-request.ts'
 import { nopIn } from '../../../src/iscsi/pdu/nop-in.ts'
 import { nopOut } from '../../../src/iscsi/pdu/nop-out.ts'
@@ -62,29 +63,47 @@ t.test('an abort that cannot be had in time is rejected', async (t) => {
   t.equal(initiator.received.length, 0, 'and no second answer')
 })
 
-t.test('sets and resets act on their own session', async (t) => {
+/** Runs TEST UNIT READY until nothing is reported any more; answers what was. */
+async function attentions(initiator: RawInitiator): Promise<string[]> {
+  const reported: string[] = []
+  for (;;) {
+    const { status, sense } = await initiator.run({ cdb: Buffer.alloc(6) })
+    if (status === 0) return reported
+    reported.push(`${sense[2]! & 0xf}/${sense.toString('hex', 12, 14)}`)
+  }
+}
+
+const elsewhere = Buffer.from('400001370009', 'hex')
+
+t.test('task sets and resets', async (t) => {
   const rig = await rigFor(t)
   const initiator = await rig.login()
-  const bystander = await rig.login({ isid: Buffer.from('400001370009', 'hex') })
-  const functions = {
-    'abort task set': Manage.ABORT_TASK_SET,
-    'clear task set': Manage.CLEAR_TASK_SET,
-    'LUN reset': Manage.LOGICAL_UNIT_RESET,
-    'warm reset': Manage.TARGET_WARM_RESET,
-  }
-  for (const [name, number] of Object.entries(functions)) {
+  const bystander = await rig.login({ isid: elsewhere })
+  const functions = [
+    { name: 'abort task set', number: Manage.ABORT_TASK_SET, own: [], theirs: [] },
+    { name: 'clear task set', number: Manage.CLEAR_TASK_SET, own: [], theirs: ['6/2f00'] },
+    { name: 'LUN reset', number: Manage.LOGICAL_UNIT_RESET, own: ['6/2903'], theirs: ['6/2903'] },
+    { name: 'warm reset', number: Manage.TARGET_WARM_RESET, own: ['6/2902'], theirs: ['6/2902'] },
+  ]
+  for (const { name, number, own, theirs } of functions) {
     rig.unit.shut()
-    const theirs = bystander.command(read)
+    const other = bystander.command(read)
     initiator.command(read)
     initiator.command({ cdb: write10(0, 2), data: Buffer.alloc(1024) })
     await initiator.nextR2t()
     await until(() => rig.unit.held.length === 2, 'both have begun')
     initiator.manage({ function: number, immediate: false })
-    await until(() => rig.unit.held.some((task) => task.aborted), 'told')
+    const told = number === Manage.ABORT_TASK_SET ? 1 : 2
+    await until(() => rig.unit.held.filter(({ aborted }) => aborted).length === told, 'told')
+    await rig.clock.advance(100)
+    t.equal(initiator.received.length, 0, `${name}: no answer while one may touch the store`)
     rig.unit.open()
     t.equal(await initiator.managed(), 0, name)
-    t.equal((await bystander.end(theirs)).status, 0, `${name}: the other session goes on`)
     t.equal(initiator.received.length, 0, `${name}: no status of what was aborted`)
+    if (told === 1) t.equal((await bystander.end(other)).status, 0, `${name}: not of others`)
+    t.same(await attentions(initiator), own, `${name}: who asked is told of a reset`)
+    t.same(await attentions(bystander), theirs, `${name}: others are told`)
+    t.equal(bystander.received.length, 0, `${name}: TAS is 0`)
   }
   initiator.manage({ function: Manage.ABORT_TASK_SET })
   t.equal(await initiator.managed(), 0, 'nothing to abort')
@@ -99,7 +118,29 @@ t.test('sets and resets act on their own session', async (t) => {
   initiator.manage({ function: Manage.TARGET_COLD_RESET })
   t.equal(await initiator.managed(), 0)
   await initiator.closed
-  t.equal(bystander.ended, false, 'a cold reset ends its own connection only')
+  await bystander.closed
+  t.equal(rig.portal.sessions.length, 0, 'a cold reset ends all sessions')
+})
+
+t.test('a session that speaks the generation resets itself alone', async (t) => {
+  const rig = await rigFor(t, { policy: fencedLoginPolicy })
+  const keys = { 'X-io.palisade.Generation': '1', 'X-io.palisade.Login': '1' }
+  const initiator = await rig.login({ keys })
+  const bystander = await rig.login({ keys, isid: elsewhere })
+  rig.unit.shut()
+  const other = bystander.command(read)
+  initiator.command(read)
+  await until(() => rig.unit.held.length === 2, 'both have begun')
+  initiator.manage({ function: Manage.LOGICAL_UNIT_RESET })
+  await until(() => rig.unit.held.some(({ aborted }) => aborted), 'told')
+  rig.unit.open()
+  t.equal(await initiator.managed(), 0)
+  t.equal((await bystander.end(other)).status, 0, 'the other goes on')
+  t.same(await attentions(bystander), [])
+  initiator.manage({ function: Manage.TARGET_COLD_RESET })
+  t.equal(await initiator.managed(), 0)
+  await initiator.closed
+  t.equal((await bystander.run(read)).status, 0)
 })
 
 t.test('logout', async (t) => {
@@ -239,7 +280,7 @@ t.test('a peer that does not read costs a bounded amount', async (t) => {
   const blocks = 2048
   const rig = await rigFor(t, { unitBlocks: blocks })
   const deaf = await rig.login()
-  const other = await rig.login({ isid: Buffer.from('400001370009', 'hex') })
+  const other = await rig.login({ isid: elsewhere })
   deaf.stream.pause()
   const tags = Array.from({ length: 120 }, () =>
     deaf.command({ cdb: read10(0, blocks), readBytes: blocks * 512 }),
@@ -255,7 +296,7 @@ t.test('a peer that does not read costs a bounded amount', async (t) => {
 t.test('the program stops', async (t) => {
   const rig = await rigFor(t)
   const polite = await rig.login()
-  const stubborn = await rig.login({ isid: Buffer.from('400001370009', 'hex') })
+  const stubborn = await rig.login({ isid: elsewhere })
   let stopped = false
   const closing = rig.portal.close(3000).then(() => {
     stopped = true
@@ -272,6 +313,8 @@ t.test('the program stops', async (t) => {
   stubborn.command(read)
   await until(() => rig.unit.held.length === 1, 'a read has begun')
   await rig.clock.advance(3000)
+  const last = asyncMessage.decode((await stubborn.next(Opcode.ASYNC_MESSAGE)).header)
+  t.equal(last.asyncEvent, AsyncEvent.SESSION_DROPPED)
   await stubborn.closed
   t.equal(stopped, false, 'waits for what has begun')
   rig.unit.open()
