@@ -4,8 +4,16 @@
  */
 import { BufferCursor } from '../../src/base/buffer-cursor.ts'
 import { sliceData } from '../../src/iscsi/data-slices.ts'
-import { read16, synchronizeCache10, unmap, write16 } from '../../src/scsi/cdb-block.ts'
-import type { BlockExtent } from '../../src/scsi/logical-unit.ts'
+import {
+  getLbaStatus,
+  read16,
+  synchronizeCache10,
+  unmap,
+  write16,
+} from '../../src/scsi/cdb-block.ts'
+import { compareAndWrite, orWrite, writeAtomic } from '../../src/scsi/cdb-update.ts'
+import { lbaStatusBytes } from '../../src/scsi/lba-status.ts'
+import type { BlockExtent, WriteOptions } from '../../src/scsi/logical-unit.ts'
 import { unmapParameterList } from '../../src/scsi/unmap.ts'
 import type { Segment } from '../../src/volume/map.ts'
 import type { Piece, Routing } from '../../src/volume/routing.ts'
@@ -34,24 +42,107 @@ export function readRequest({ segment, lba, blocks }: Piece, blockBytes: number)
   }
 }
 
+export interface PieceWriteOptions extends WriteOptions {
+  readonly blockBytes: number
+}
+
 export function writeRequest(
-  { segment, lba, blocks, parts }: Piece,
+  piece: Piece,
   data: readonly Buffer[],
-  options: { readonly forceUnitAccess: boolean; readonly blockBytes: number },
+  options: PieceWriteOptions,
 ): PieceRequest {
-  const { forceUnitAccess, blockBytes } = options
-  const [first] = parts
-  const own =
-    first !== undefined && parts.length === 1
-      ? sliceData(data, first.offset * blockBytes, first.blocks * blockBytes)
-      : parts.flatMap(({ offset, blocks: run }) =>
-          sliceData(data, offset * blockBytes, run * blockBytes),
-        )
+  const { segment, lba, blocks } = piece
+  const { forceUnitAccess } = options
+  const own = shareOf(piece, data, options.blockBytes)
   return {
     segmentId: segment.segmentId,
     cdb: (startBlock) => write16.build(access(startBlock + lba, blocks, forceUnitAccess)),
     dataOut: () => own,
     dataInBytes: undefined,
+  }
+}
+
+export function orWriteRequest(
+  piece: Piece,
+  data: readonly Buffer[],
+  options: PieceWriteOptions,
+): PieceRequest {
+  const { lba, blocks } = piece
+  const { forceUnitAccess } = options
+  return {
+    ...writeRequest(piece, data, options),
+    cdb: (startBlock) => orWrite.build(access(startBlock + lba, blocks, forceUnitAccess)),
+    once: true,
+  }
+}
+
+/** The same bytes whenever it is sent, so it may be sent again like any write. */
+export function writeAtomicRequest(
+  piece: Piece,
+  data: readonly Buffer[],
+  options: PieceWriteOptions,
+): PieceRequest {
+  const { lba, blocks } = piece
+  const { forceUnitAccess } = options
+  return {
+    ...writeRequest(piece, data, options),
+    cdb: (startBlock) =>
+      writeAtomic.build({
+        ...update(startBlock + lba, forceUnitAccess),
+        atomicBoundary: 0,
+        transferLengthBlocks: blocks,
+      }),
+  }
+}
+
+export function compareAndWriteRequest(
+  { segment, lba, blocks }: Piece,
+  data: { readonly compare: readonly Buffer[]; readonly write: readonly Buffer[] },
+  { forceUnitAccess }: WriteOptions,
+): PieceRequest {
+  const both = [...data.compare, ...data.write]
+  return {
+    segmentId: segment.segmentId,
+    cdb: (startBlock) =>
+      compareAndWrite.build({
+        ...update(startBlock + lba, forceUnitAccess),
+        forceUnitAccessNonVolatile: false,
+        blocks,
+      }),
+    dataOut: () => both,
+    dataInBytes: undefined,
+    once: true,
+  }
+}
+
+/** Fields that COMPARE AND WRITE and WRITE ATOMIC have in common. */
+function update(lba: number, forceUnitAccess: boolean) {
+  const halves = { lbaHigh: Math.floor(lba / 0x1_0000_0000), lbaLow: lba >>> 0 }
+  return { ...halves, protect: 0, disablePageOut: false, forceUnitAccess, group: 0 }
+}
+
+/** The part of the data of a request that goes to one piece. */
+function shareOf({ parts }: Piece, data: readonly Buffer[], blockBytes: number): readonly Buffer[] {
+  const [first] = parts
+  return first !== undefined && parts.length === 1
+    ? sliceData(data, first.offset * blockBytes, first.blocks * blockBytes)
+    : parts.flatMap(({ offset, blocks }) =>
+        sliceData(data, offset * blockBytes, blocks * blockBytes),
+      )
+}
+
+/** GET LBA STATUS from the piece's first block on; what comes may go beyond the piece. */
+export function mappingRequest({ segment, lba }: Piece, runs: number): PieceRequest {
+  const allocationLength = lbaStatusBytes(runs)
+  return {
+    segmentId: segment.segmentId,
+    cdb: (startBlock) => {
+      const { lbaHigh, lbaLow } = update(startBlock + lba, false)
+      return getLbaStatus.build({ lbaHigh, lbaLow, allocationLength })
+    },
+    dataOut: undefined,
+    dataInBytes: allocationLength,
+    mayBeShort: true,
   }
 }
 

@@ -2,29 +2,64 @@
  * The volume as a logical unit for the front portal: requests become pieces for the router, and
  * answers are put together again. What the map says of size and identity is what initiators see.
  */
+import { assert } from '../../src/base/assert.ts'
+import { scsi, shim } from '../../src/base/limits.ts'
 import { totalBytes } from '../../src/iscsi/data-slices.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
-import type { BlockExtent, LogicalUnit, UnitFacts } from '../../src/scsi/logical-unit.ts'
+import type {
+  AllocationRun,
+  BlockExtent,
+  LogicalUnit,
+  UnitFacts,
+  WriteOptions,
+} from '../../src/scsi/logical-unit.ts'
 import { checkCondition, good, type ScsiResult, type Sense, Status } from '../../src/scsi/result.ts'
-import { LOGICAL_UNIT_NOT_READY, WRITE_ERROR } from '../../src/scsi/sense.ts'
+import {
+  INTERNAL_TARGET_FAILURE,
+  INVALID_FIELD_IN_CDB,
+  LOGICAL_UNIT_NOT_READY,
+  WRITE_ERROR,
+} from '../../src/scsi/sense.ts'
 import { isCompared } from '../../src/volume/comparator.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
+import type { Piece } from '../../src/volume/routing.ts'
 import { unitFacts } from '../../src/volume/unit-facts.ts'
 import type { PieceRequest } from '../router/piece-request.ts'
 import type { Router } from '../router/router.ts'
 import type { VolumeState } from '../volume-state.ts'
+import { atomicFacts } from './atomic-facts.ts'
 import type { FlushLedger } from './flush-ledger.ts'
+import { gatherMapping } from './gather-mapping.ts'
 import {
+  compareAndWriteRequest,
   flushRequest,
   gatherRead,
+  mappingRequest,
+  orWriteRequest,
+  type PieceWriteOptions,
   readRequest,
   unmapRequests,
+  writeAtomicRequest,
   writeRequest,
 } from './piece-commands.ts'
 import type { VolumeSettings } from './volume-settings.ts'
 
 const conflict: ScsiResult = { status: Status.RESERVATION_CONFLICT }
 const writeError = checkCondition(WRITE_ERROR)
+const invalidField = checkCondition(INVALID_FIELD_IN_CDB)
+const brokenAnswer = checkCondition(INTERNAL_TARGET_FAILURE)
+
+/** A write that is cut along the pieces of its range. */
+interface PiecesWrite {
+  readonly lba: number
+  readonly data: readonly Buffer[]
+  readonly options: WriteOptions
+  readonly requestOf: (
+    piece: Piece,
+    data: readonly Buffer[],
+    options: PieceWriteOptions,
+  ) => PieceRequest
+}
 
 export interface VolumeParts {
   readonly state: VolumeState
@@ -78,14 +113,71 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
     task: PortalTask,
     lba: number,
     data: readonly Buffer[],
-    options: { readonly forceUnitAccess: boolean },
+    options: WriteOptions,
+  ): Promise<ScsiResult> {
+    return this.#writePieces(task, { lba, data, options, requestOf: writeRequest })
+  }
+
+  /** Block by block it is one step; a stripe set's servers each do their share. */
+  orWrite(
+    task: PortalTask,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
+  ): Promise<ScsiResult> {
+    return this.#writePieces(task, { lba, data, options, requestOf: orWriteRequest })
+  }
+
+  writeAtomic(
+    task: PortalTask,
+    lba: number,
+    data: readonly Buffer[],
+    options: WriteOptions,
   ): Promise<ScsiResult> {
     const { routing, map } = this.#state
+    // Its bounds were checked against the volume of that moment; a store may have come between.
+    const pieces = routing.route(lba, totalBytes(data) / map.blockBytes)
+    if (pieces.length > 1) return Promise.resolve(invalidField)
+    return this.#writePieces(task, { lba, data, options, requestOf: writeAtomicRequest })
+  }
+
+  compareAndWrite(
+    task: PortalTask,
+    lba: number,
+    data: { readonly compare: readonly Buffer[]; readonly write: readonly Buffer[] },
+    options: WriteOptions,
+  ): Promise<ScsiResult> {
+    const { routing, map } = this.#state
+    const pieces = routing.route(lba, totalBytes(data.write) / map.blockBytes)
+    assert(pieces.length === 1, 'a block lies on one server')
+    return this.#write(
+      task,
+      pieces.map((piece) => compareAndWriteRequest(piece, data, options)),
+    )
+  }
+
+  /** A bounded stretch of the volume at a time: each of its servers is asked once. */
+  async mapping(
+    task: PortalTask,
+    { lba, blocks }: BlockExtent,
+    runs: number,
+  ): Promise<readonly AllocationRun[] | ScsiResult> {
+    const pieces = this.#state.routing.route(lba, Math.min(blocks, shim.mappingBlocks))
+    const requests = pieces.map((piece) => mappingRequest(piece, scsi.allocationRuns))
+    const outcome = await this.#router.run(task, requests)
+    if (outcome.kind === 'failed') return outcome.result
+    const found = gatherMapping(pieces, outcome.dataIn, runs)
+    return found.length > 0 ? found : brokenAnswer
+  }
+
+  #writePieces(task: PortalTask, write: PiecesWrite): Promise<ScsiResult> {
+    const { routing, map } = this.#state
+    const { lba, data, options, requestOf } = write
     const how = { forceUnitAccess: options.forceUnitAccess, blockBytes: map.blockBytes }
     const pieces = routing.route(lba, totalBytes(data) / map.blockBytes)
     return this.#write(
       task,
-      pieces.map((piece) => writeRequest(piece, data, how)),
+      pieces.map((piece) => requestOf(piece, data, how)),
     )
   }
 
@@ -112,6 +204,7 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
   }
 }
 
-function factsOf({ volumeId, blocks, blockBytes }: VolumeMap): UnitFacts {
-  return unitFacts(volumeId, { blocks, blockBytes, thin: true })
+function factsOf(map: VolumeMap): UnitFacts {
+  const { volumeId, blocks, blockBytes } = map
+  return unitFacts(volumeId, { blocks, blockBytes, thin: true, ...atomicFacts(map) })
 }

@@ -4,7 +4,8 @@
  */
 import type { LegTask } from '../../src/leg/leg-command.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
-import type { ScsiResult } from '../../src/scsi/result.ts'
+import { checkCondition, type ScsiResult, Status } from '../../src/scsi/result.ts'
+import { LOGICAL_UNIT_COMMUNICATION_FAILURE, SenseKey } from '../../src/scsi/sense.ts'
 import { Signal } from '../signal.ts'
 
 /** Why no piece is sent any more: `aborted` has no answer for the initiator, the others are it. */
@@ -18,6 +19,7 @@ export class Command {
   #heldBy: Set<string> | undefined
   readonly #flying: LegTask[] = []
   #verdict: Verdict | undefined
+  #mayHaveHappened = false
   #wake: Signal | undefined
 
   constructor(task: PortalTask, acceptedAtMs: number) {
@@ -39,6 +41,14 @@ export class Command {
     return this.#verdict
   }
 
+  /**
+   * A piece that must not be sent twice was sent and lost: an answer that invites the initiator to
+   * send the command again, BUSY or NOT READY, would be a guess that it did not happen.
+   */
+  mayHaveHappened(): void {
+    this.#mayHaveHappened = true
+  }
+
   /** Notified when its waiting pieces have to look again. */
   get wake(): Signal {
     this.#wake ??= new Signal()
@@ -47,7 +57,9 @@ export class Command {
 
   /** The first verdict stands, except that an abort outdoes an answer that has not gone yet. */
   end(verdict: Verdict): void {
-    if (this.#verdict === undefined || verdict === 'aborted') this.#verdict = verdict
+    if (this.#verdict === undefined || verdict === 'aborted') {
+      this.#verdict = this.#mayHaveHappened && invitesRetry(verdict) ? outcomeUnknown : verdict
+    }
     if (verdict === 'aborted') for (const task of [...this.#flying]) task.abort()
     this.#wake?.notify()
   }
@@ -60,4 +72,13 @@ export class Command {
   landed(task: LegTask): void {
     this.#flying.splice(this.#flying.indexOf(task), 1)
   }
+}
+
+/** What was asked for may have been done or not. */
+export const outcomeUnknown = checkCondition(LOGICAL_UNIT_COMMUNICATION_FAILURE)
+
+function invitesRetry(verdict: Verdict): boolean {
+  if (verdict === 'aborted') return false
+  if (verdict.status === Status.CHECK_CONDITION) return verdict.sense.key === SenseKey.NOT_READY
+  return verdict.status === Status.BUSY
 }

@@ -1,8 +1,8 @@
 /**
  * What a server's status means for the piece that got it: done, an answer for the initiator, or a
  * reason to send it again. One place for the sender's answers to each refusal (design, section 3).
- * Pure. Everything that is sent again here may take effect more than once: reads, plain writes,
- * UNMAP and flush; nothing else is ever routed.
+ * Pure. What is sent again after *interrupted* may take effect more than once: reads, plain writes,
+ * UNMAP and flush. COMPARE AND WRITE and ORWRITE are sent again only where nothing was touched.
  */
 import { checkCondition, type ScsiResult, type Sense, Status } from '../../src/scsi/result.ts'
 import {
@@ -19,8 +19,8 @@ export type Judgement =
   | { readonly kind: 'failed'; readonly result: ScsiResult; readonly alarm?: string }
   /** The server has a newer generation: go on with a newer map. */
   | { readonly kind: 'newer-map'; readonly why: string }
-  /** Repeat after a while, or with a newer map. */
-  | { readonly kind: 'repeat'; readonly why: string }
+  /** Repeat after a while, or with a newer map. `touched`: it may have had its effect all the same. */
+  | { readonly kind: 'repeat'; readonly why: string; readonly touched?: true }
 
 const good: Judgement = { kind: 'good' }
 const conflict: ScsiResult = { status: Status.RESERVATION_CONFLICT }
@@ -33,7 +33,7 @@ const refusals: Readonly<Record<Reason, Judgement>> = {
   [Reason.CLOSED]: { kind: 'repeat', why: 'closed' },
   [Reason.NOT_PRIMARY]: { kind: 'repeat', why: 'not-primary' },
   [Reason.HEADER]: { kind: 'failed', result: broken, alarm: 'a server misses our header' },
-  [Reason.INTERRUPTED]: { kind: 'repeat', why: 'interrupted' },
+  [Reason.INTERRUPTED]: { kind: 'repeat', why: 'interrupted', touched: true },
   [Reason.NOT_ADMITTED]: { kind: 'failed', result: conflict },
 }
 
@@ -47,7 +47,7 @@ export function judge(status: number, senseBytes: Buffer | undefined): Judgement
     case Status.TASK_SET_FULL:
       return { kind: 'repeat', why: 'busy' }
     case Status.TASK_ABORTED:
-      return { kind: 'repeat', why: 'task-aborted' }
+      return { kind: 'repeat', why: 'task-aborted', touched: true }
     case Status.RESERVATION_CONFLICT:
       return { kind: 'failed', result: conflict }
     default:
@@ -65,11 +65,17 @@ function judgeSense(bytes: Buffer): Judgement {
   // A leg is a nexus of ours: its conditions are not the initiator's, whose own are raised in front.
   if (sense.key === SenseKey.UNIT_ATTENTION) return { kind: 'repeat', why: 'unit-attention' }
   if (sense.key === SenseKey.NOT_READY) return { kind: 'repeat', why: 'not-ready' }
-  if (sense.key === SenseKey.ABORTED_COMMAND) return { kind: 'repeat', why: 'aborted-command' }
+  if (sense.key === SenseKey.ABORTED_COMMAND) {
+    return { kind: 'repeat', why: 'aborted-command', touched: true }
+  }
   // The server has not got its share of the volume yet, or not any more.
   if (isSame(sense, LOGICAL_UNIT_NOT_SUPPORTED)) return { kind: 'repeat', why: 'no-such-unit' }
-  // INFORMATION names a block of the replica, which means nothing to the initiator.
-  const { key, asc, ascq } = sense
+  const { key, asc, ascq, information } = sense
+  // An offset in the data is the same here as there; of anything else INFORMATION names a block of
+  // the replica, which means nothing to the initiator.
+  if (key === SenseKey.MISCOMPARE && information !== undefined) {
+    return { kind: 'failed', result: checkCondition({ key, asc, ascq, information }) }
+  }
   return { kind: 'failed', result: checkCondition({ key, asc, ascq }) }
 }
 

@@ -6,7 +6,14 @@ export interface PieceRequest {
   /** The CDB for a replica on which the segment begins at this block. */
   readonly cdb: (startBlock: number) => Buffer
   readonly dataOut: ((startBlock: number) => readonly Buffer[]) | undefined
+  /** The most that may come; exactly that much unless `mayBeShort`. */
   readonly dataInBytes: number | undefined
+  readonly mayBeShort?: true
+  /**
+   * Its effect depends on what is stored, so it is sent again only after a refusal; where it may
+   * have had its effect the initiator gets ABORTED COMMAND, never a guess (design, section 8).
+   */
+  readonly once?: true
 }
 
 export type PieceOutcome =

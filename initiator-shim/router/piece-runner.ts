@@ -6,7 +6,8 @@
  * answered, or until a newer map took the segment away from it. It is never sent again before that,
  * and neither is anything else to that server, so a command in doubt may be answered BUSY: what the
  * initiator sends next cannot be overtaken by it. An aborted command waits until it is in doubt no
- * more, because its end means that it can no longer touch the store.
+ * more, because its end means that it can no longer touch the store. A piece that must not take effect
+ * twice (`once`) is never sent again after a doubt: the initiator is told that nobody knows.
  */
 import { assert, assertNever } from '../../src/base/assert.ts'
 import { shim } from '../../src/base/limits.ts'
@@ -25,7 +26,7 @@ import type { PathSet } from '../paths/path-set.ts'
 import type { ServerPath } from '../paths/server-path.ts'
 import { anyOf, type Signal } from '../signal.ts'
 import type { VolumeState } from '../volume-state.ts'
-import type { Command } from './command.ts'
+import { type Command, outcomeUnknown } from './command.ts'
 import type { Holds } from './holds.ts'
 import { judge } from './judgement.ts'
 import type { PieceOutcome, PieceRequest } from './piece-request.ts'
@@ -57,6 +58,8 @@ type NextStep =
   | { readonly kind: 'wait'; readonly signals: readonly Signal[]; readonly server: boolean }
 
 const over: PieceOutcome = { kind: 'over' }
+/** Its former sending has ended, and nobody knows with what effect. */
+const unknown = { kind: 'failed', result: outcomeUnknown } as const
 const unitNotSupported = checkCondition(LOGICAL_UNIT_NOT_SUPPORTED)
 const notReady = checkCondition(LOGICAL_UNIT_NOT_READY)
 const broken = checkCondition(INTERNAL_TARGET_FAILURE)
@@ -110,6 +113,7 @@ export class PieceRunner {
     if (this.#inDoubt(path)) {
       return { kind: 'wait', signals: [path.changed, state.changed], server: true }
     }
+    if (this.#request.once && this.#doubt !== undefined) return unknown
     const { session } = this.#command.task
     if (liveness.alive(session)) return { kind: 'send', path, replica }
     return { kind: 'wait', signals: [liveness.changed(session)], server: false }
@@ -139,7 +143,7 @@ export class PieceRunner {
     this.#command.landed(task)
     if (answer.kind === 'status') return this.#answered(answer, generation)
     if (answer.kind === 'lost') {
-      if (answer.sent) this.#doubt = { path, login: logins, generation }
+      if (answer.sent) this.#becomesDoubtful({ path, login: logins, generation })
       return undefined
     }
     assert(this.#command.verdict !== undefined, 'only an ended command is aborted')
@@ -167,12 +171,24 @@ export class PieceRunner {
         state.wantNewerThan(generation)
         return this.#hold([state.changed], shim.watchSilenceMs)
       case 'repeat':
+        if (judgement.touched && this.#request.once) {
+          holds.answered(this.#request.segmentId)
+          counters.outcomeUnknown++
+          return unknown
+        }
         counters.repeat(judgement.why)
         log.debug('a server asks to repeat', { volume: state.map.name, why: judgement.why })
         return this.#repeat()
       default:
         return assertNever(judgement)
     }
+  }
+
+  #becomesDoubtful(doubt: Doubt): void {
+    this.#doubt = doubt
+    if (!this.#request.once) return
+    this.#parts.counters.outcomeUnknown++
+    this.#command.mayHaveHappened()
   }
 
   async #repeat(): Promise<undefined> {
@@ -185,7 +201,9 @@ export class PieceRunner {
   #checkLength(dataIn: readonly Buffer[]): PieceOutcome {
     let bytes = 0
     for (const buffer of dataIn) bytes += buffer.length
-    if (bytes === (this.#request.dataInBytes ?? 0)) return { kind: 'good', dataIn }
+    const { dataInBytes = 0, mayBeShort = false } = this.#request
+    if (bytes === dataInBytes || (mayBeShort && bytes < dataInBytes))
+      return { kind: 'good', dataIn }
     this.#alarm('a server answered GOOD with too few data')
     return { kind: 'failed', result: broken }
   }

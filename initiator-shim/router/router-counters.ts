@@ -8,6 +8,8 @@ export class RouterCounters {
   /** Pieces sent again: after their session was lost, and after an answer that asked for it. */
   resentAfterLoss = 0
   readonly repeated = new Map<string, number>()
+  /** COMPARE AND WRITE and ORWRITE of which nobody knows whether they had their effect. */
+  outcomeUnknown = 0
   busy = 0
   notReady = 0
   conflicts = 0

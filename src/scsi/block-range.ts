@@ -1,17 +1,17 @@
 /**
- * The checks that every command naming blocks has in common: protection information, range, length,
- * write protection. SBC-3 4.5 (capacity), 4.22.2 (protection), 6.6.3 (limits).
+ * The checks that every command naming blocks has in common: protection information, range, length.
+ * SBC-3 4.5 (capacity), 4.22.2 (protection), 6.6.3 (limits). Whether the unit may be written at all
+ * is asked before any of them, for every command that writes.
  */
-import { blockBytes, largestCommandBytes } from '../base/limits.ts'
+import { largestCommandBytes } from '../base/limits.ts'
 import type { Call } from './call.ts'
-import { invalidFieldInCdb } from './command.ts'
+import { invalidCdbField } from './command.ts'
 import { checkCondition, type ScsiResult } from './result.ts'
-import { LBA_OUT_OF_RANGE, WRITE_PROTECTED } from './sense.ts'
-
-const largestCommandBlocks = largestCommandBytes / blockBytes
+import { LBA_OUT_OF_RANGE } from './sense.ts'
 
 const lbaOutOfRange = checkCondition(LBA_OUT_OF_RANGE)
-const writeProtected = checkCondition(WRITE_PROTECTED)
+/** RDPROTECT and the like. */
+const protectInvalid = invalidCdbField(1, 7)
 
 /**
  * The end itself may be named with a length of zero. Both numbers are below 2^64 as doubles, whose
@@ -30,11 +30,15 @@ export interface BlockAccess {
 
 /** READ, WRITE and VERIFY. A wrong field says so before a wrong place does. */
 export function checkAccess(call: Call, access: BlockAccess): ScsiResult | undefined {
-  if (access.protect) return invalidFieldInCdb
-  if (access.blocks > largestCommandBlocks) return invalidFieldInCdb
+  if (access.protect) return protectInvalid
+  if (access.blocks * call.facts.blockBytes > largestCommandBytes) return lengthInvalid(call.cdb)
   return checkRange(call, access.lba, access.blocks)
 }
 
-export function checkWritable(call: Call): ScsiResult | undefined {
-  return call.facts.readOnly ? writeProtected : undefined
+/** TRANSFER LENGTH or its like is wrong; where it is follows from the size of the CDB. SPC-4 4.2. */
+export function lengthInvalid(cdb: Buffer): ScsiResult {
+  const sizeCode = cdb[0]! >> 5
+  if (sizeCode === 0) return invalidCdbField(4)
+  if (sizeCode === 4) return invalidCdbField(10)
+  return invalidCdbField(sizeCode === 5 ? 6 : 7)
 }

@@ -5,6 +5,16 @@ import { INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT } from './sense.ts'
 /** The initiator announced so little data that a block is incomplete. */
 export const incompleteBlock = checkCondition(INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT)
 
+/** The initiator means to send another amount than a command takes that takes all or nothing. */
+export const otherLength = incompleteBlock
+
+export function announcesOther(
+  call: { readonly announcedBytes: number | undefined },
+  bytes: number,
+): boolean {
+  return call.announcedBytes !== undefined && call.announcedBytes !== bytes
+}
+
 export function totalBytes(buffers: readonly Buffer[]): number {
   let bytes = 0
   for (const buffer of buffers) bytes += buffer.length
@@ -23,6 +33,16 @@ export function firstBytes(buffers: readonly Buffer[], bytes: number): readonly 
     left -= part.length
   }
   return cut
+}
+
+/** The list without its first bytes. */
+export function remainder(buffers: readonly Buffer[], bytes: number): readonly Buffer[] {
+  let skip = bytes
+  return buffers.flatMap((buffer) => {
+    const rest = buffer.subarray(Math.min(skip, buffer.length))
+    skip -= buffer.length - rest.length
+    return rest.length === 0 ? [] : [rest]
+  })
 }
 
 /** The first `bytes` bytes in one piece, or undefined when there are fewer. */

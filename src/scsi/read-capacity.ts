@@ -6,7 +6,7 @@ import { assert } from '../base/assert.ts'
 import { bits, layout, reserved, reservedBits, u16, u32 } from '../wire/layout.ts'
 import { readCapacity10, readCapacity16 } from './cdb-block.ts'
 import { lba64 } from './cdb-layout.ts'
-import { allocated, type Command, command, invalidFieldInCdb } from './command.ts'
+import { allocated, type Command, command, invalidCdbField } from './command.ts'
 import type { UnitFacts } from './logical-unit.ts'
 
 const parameterData10 = layout({
@@ -57,7 +57,7 @@ export const readCapacityCommands: readonly Command[] = [
     reservation: 'never',
     transfer: () => ({ direction: 'in', bytes: parameterData10.sizeBytes }),
     check: (_call, { lba, partialMediumIndicator }) =>
-      lba !== 0 && !partialMediumIndicator ? invalidFieldInCdb : undefined,
+      lba !== 0 && !partialMediumIndicator ? invalidCdbField(2) : undefined,
     run: (call) => allocated(capacity10(call.facts), parameterData10.sizeBytes),
   }),
   command(readCapacity16, {
@@ -65,7 +65,7 @@ export const readCapacityCommands: readonly Command[] = [
     reservation: 'never',
     transfer: ({ allocationLength }) => ({ direction: 'in', bytes: allocationLength }),
     check: (_call, fields) =>
-      lba64(fields) !== 0 && !fields.partialMediumIndicator ? invalidFieldInCdb : undefined,
+      lba64(fields) !== 0 && !fields.partialMediumIndicator ? invalidCdbField(2) : undefined,
     run: (call, { allocationLength }) => allocated(capacity16(call.facts), allocationLength),
   }),
 ]

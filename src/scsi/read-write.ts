@@ -2,8 +2,7 @@
  * READ and WRITE (6), (10), (12), (16). SBC-3 5.11 to 5.13 and 5.33 to 5.35, SBC-2 5.5 and 5.24.
  * The one path on which speed matters: payloads pass through untouched.
  */
-import { blockBytes } from '../base/limits.ts'
-import { type BlockAccess, checkAccess, checkWritable } from './block-range.ts'
+import { type BlockAccess, checkAccess } from './block-range.ts'
 import type { Call, Outcome } from './call.ts'
 import { read6, read10, read12, read16, write6, write10, write12, write16 } from './cdb-block.ts'
 import { lba64 } from './cdb-layout.ts'
@@ -12,7 +11,7 @@ import { firstBytes, incompleteBlock, totalBytes } from './data-out.ts'
 import { good, isGood } from './result.ts'
 import type { Transfer } from './scsi-target.ts'
 
-interface Access extends BlockAccess {
+export interface Access extends BlockAccess {
   readonly forceUnitAccess: boolean
 }
 
@@ -27,7 +26,7 @@ interface Medium {
   readonly lba: number
   readonly transferLengthBlocks: number
 }
-interface Long {
+export interface Long {
   readonly protect: number
   readonly forceUnitAccess: boolean
   readonly lbaHigh: number
@@ -47,7 +46,7 @@ const access10 = (fields: Medium): Access => ({
   protect: fields.protect,
   forceUnitAccess: fields.forceUnitAccess,
 })
-const access16 = (fields: Long): Access => ({
+export const access16 = (fields: Long): Access => ({
   lba: lba64(fields),
   blocks: fields.transferLengthBlocks,
   protect: fields.protect,
@@ -58,7 +57,7 @@ function reading<V>(accessOf: (fields: V) => Access) {
   return {
     medium: 'read' as const,
     reservation: 'read' as const,
-    transfer: (fields: V): Transfer => ({
+    transfer: (fields: V, blockBytes: number): Transfer => ({
       direction: 'in',
       bytes: accessOf(fields).blocks * blockBytes,
     }),
@@ -71,11 +70,11 @@ function writing<V>(accessOf: (fields: V) => Access) {
   return {
     medium: 'write' as const,
     reservation: 'write' as const,
-    transfer: (fields: V): Transfer => ({
+    transfer: (fields: V, blockBytes: number): Transfer => ({
       direction: 'out',
       bytes: accessOf(fields).blocks * blockBytes,
     }),
-    check: (call: Call, fields: V) => checkAccess(call, accessOf(fields)) ?? checkWritable(call),
+    check: (call: Call, fields: V) => checkAccess(call, accessOf(fields)),
     run: (call: Call, fields: V) => write(call, accessOf(fields)),
   }
 }
@@ -95,11 +94,18 @@ async function read(call: Call, { lba, blocks, forceUnitAccess }: Access): Promi
  * that came are written and the driver reports the rest as residual. Never a part of a block.
  */
 async function write(call: Call, { lba, blocks, forceUnitAccess }: Access): Promise<Outcome> {
+  const data = wholeBlocks(call, blocks)
+  if (data === undefined) return incompleteBlock
+  return data.length === 0 ? good() : call.write(lba, data, { forceUnitAccess })
+}
+
+/** The data for at most so many blocks, none where none came; undefined: a block is incomplete. */
+export function wholeBlocks(call: Call, blocks: number): readonly Buffer[] | undefined {
+  const { blockBytes } = call.facts
   const bytes = totalBytes(call.dataOut)
-  if (bytes % blockBytes !== 0 && bytes < blocks * blockBytes) return incompleteBlock
+  if (bytes % blockBytes !== 0 && bytes < blocks * blockBytes) return undefined
   const whole = Math.min(blocks, Math.floor(bytes / blockBytes))
-  if (whole === 0) return good()
-  return call.write(lba, firstBytes(call.dataOut, whole * blockBytes), { forceUnitAccess })
+  return whole === 0 ? [] : firstBytes(call.dataOut, whole * blockBytes)
 }
 
 export const readWriteCommands: readonly Command[] = [

@@ -84,11 +84,12 @@ function keySpecific({ fieldPointer, progress }: Sense): Buffer | undefined {
   return bytes
 }
 
-/** Key and codes of current sense data in either format; undefined where it is none. */
+/** Key, codes and INFORMATION of current sense data in either format; undefined where it is none. */
 export function decodeSense(buffer: Buffer): Sense | undefined {
   const [code = 0] = buffer
   if ((code & 0x7f) === 0x70 && buffer.length >= 14) {
-    return { key: buffer[2]! & 0x0f, asc: buffer[12]!, ascq: buffer[13]! }
+    const sense = { key: buffer[2]! & 0x0f, asc: buffer[12]!, ascq: buffer[13]! }
+    return (code & 0x80) === 0 ? sense : { ...sense, information: buffer.readUInt32BE(3) }
   }
   if (code === 0x72 && buffer.length >= 4) {
     return { key: buffer[1]! & 0x0f, asc: buffer[2]!, ascq: buffer[3]! }

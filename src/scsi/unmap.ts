@@ -4,15 +4,15 @@
  */
 import { scsi } from '../base/limits.ts'
 import { bytes, layout, reserved, u16, u32 } from '../wire/layout.ts'
-import { checkRange, checkWritable } from './block-range.ts'
+import { checkRange } from './block-range.ts'
 import type { Call, Outcome } from './call.ts'
 import { unmap } from './cdb-block.ts'
 import { lba64 } from './cdb-layout.ts'
-import { type Command, command, invalidFieldInCdb } from './command.ts'
+import { type Command, command, invalidCdbField, invalidParameterField } from './command.ts'
 import { prefix, totalBytes } from './data-out.ts'
 import type { BlockExtent } from './logical-unit.ts'
 import { checkCondition, good, type ScsiResult } from './result.ts'
-import { INVALID_FIELD_IN_PARAMETER_LIST, PARAMETER_LIST_LENGTH_ERROR } from './sense.ts'
+import { PARAMETER_LIST_LENGTH_ERROR } from './sense.ts'
 
 const header = layout({
   name: 'UNMAP parameter list',
@@ -38,17 +38,18 @@ const descriptor = layout({
 })
 
 const lengthError = checkCondition(PARAMETER_LIST_LENGTH_ERROR)
-const invalidField = checkCondition(INVALID_FIELD_IN_PARAMETER_LIST)
+const dataLengthInvalid = invalidParameterField(0)
+const descriptorsInvalid = invalidParameterField(2)
 
 /** The extents of a parameter list, or what is wrong with its lengths. */
 function parse(list: Buffer): readonly BlockExtent[] | ScsiResult {
   if (list.length < header.sizeBytes) return lengthError
   const { dataLength, descriptorsLength } = header.decode(list)
   if (header.sizeBytes + descriptorsLength > list.length) return lengthError
-  if (dataLength < descriptorsLength + header.sizeBytes - 2) return invalidField
+  if (dataLength < descriptorsLength + header.sizeBytes - 2) return dataLengthInvalid
   // An incomplete descriptor at the end is ignored, by rule.
   const count = Math.floor(descriptorsLength / descriptor.sizeBytes)
-  if (count > scsi.maxUnmapDescriptors) return invalidField
+  if (count > scsi.maxUnmapDescriptors) return descriptorsInvalid
   return Array.from({ length: count }, (_, i) => {
     const row = descriptor.decode(list, header.sizeBytes + i * descriptor.sizeBytes)
     return { lba: lba64(row), blocks: row.blocks }
@@ -70,12 +71,15 @@ export function unmapParameterList(extents: readonly BlockExtent[]): Buffer {
 
 function checkExtents(call: Call, extents: readonly BlockExtent[]): ScsiResult | undefined {
   let blocks = 0
-  for (const extent of extents) {
+  for (const [index, extent] of extents.entries()) {
     const outside = checkRange(call, extent.lba, extent.blocks)
     if (outside) return outside
     blocks += extent.blocks
+    // The descriptor with which it becomes too much; NUMBER OF LOGICAL BLOCKS is its byte 8.
+    if (blocks > scsi.maxUnmapBlocks)
+      return invalidParameterField(header.sizeBytes + index * 16 + 8)
   }
-  return blocks > scsi.maxUnmapBlocks ? invalidField : undefined
+  return undefined
 }
 
 function run(
@@ -99,7 +103,8 @@ export const unmapCommands: readonly Command[] = [
     reservation: 'write',
     when: (unit) => unit.facts.thin,
     transfer: (fields) => ({ direction: 'out', bytes: fields.parameterListLength }),
-    check: (call, fields) => (fields.anchor ? invalidFieldInCdb : checkWritable(call)),
+    // No block is anchored here: ANC_SUP is 0. SBC-3 6.6.4.
+    check: (_call, { anchor }) => (anchor ? invalidCdbField(1, 0) : undefined),
     run,
   }),
 ]

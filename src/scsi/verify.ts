@@ -1,17 +1,19 @@
 /**
- * VERIFY (10), (16): reads the blocks (BYTCHK 00b) or compares them with the data that came (01b).
- * SBC-3 5.29, 5.31. The comparison of one block with many (11b) is not supported.
+ * VERIFY (10), (12), (16): reads the blocks (BYTCHK 00b), or compares them with the data that came,
+ * block by block (01b) or one block with each of them (11b). SBC-3 5.29 to 5.31.
  */
-import { blockBytes, scsi } from '../base/limits.ts'
+import { physicalBlockBytes, scsi } from '../base/limits.ts'
 import { checkAccess } from './block-range.ts'
 import type { Call, Outcome } from './call.ts'
-import { verify10, verify16 } from './cdb-block.ts'
+import { verify10, verify12, verify16 } from './cdb-block.ts'
 import { lba64 } from './cdb-layout.ts'
-import { type Command, command, invalidFieldInCdb } from './command.ts'
-import { DataReader, incompleteBlock, totalBytes } from './data-out.ts'
+import { type Command, command, invalidCdbField } from './command.ts'
+import { DataReader, incompleteBlock, prefix, totalBytes } from './data-out.ts'
 import { checkCondition, good, isGood, type ScsiResult } from './result.ts'
 import type { Transfer } from './scsi-target.ts'
 import { MISCOMPARE_DURING_VERIFY } from './sense.ts'
+
+export const ByteCheck = { NONE: 0, ALL: 1, ONE_BLOCK: 3 } as const
 
 interface Verification {
   readonly lba: number
@@ -26,8 +28,6 @@ interface VerifyFields {
   readonly verificationLengthBlocks: number
 }
 
-const pieceBlocks = scsi.pieceBytes / blockBytes
-
 function verification(fields: VerifyFields, lba: number): Verification {
   const { protect, byteCheck, verificationLengthBlocks } = fields
   return { lba, blocks: verificationLengthBlocks, protect, byteCheck }
@@ -37,39 +37,74 @@ function verifying<V>(of: (fields: V) => Verification) {
   return {
     medium: 'read' as const,
     reservation: 'read' as const,
-    transfer(fields: V): Transfer {
-      const { byteCheck, blocks } = of(fields)
-      if (byteCheck === 0) return { direction: 'none', bytes: 0 }
-      return { direction: 'out', bytes: blocks * blockBytes }
+    transfer(fields: V, blockBytes: number): Transfer {
+      const bytes = dataBlocks(of(fields)) * blockBytes
+      return { direction: bytes === 0 ? 'none' : 'out', bytes }
     },
     check(call: Call, fields: V): ScsiResult | undefined {
       const wanted = of(fields)
-      return wanted.byteCheck > 1 ? invalidFieldInCdb : checkAccess(call, wanted)
+      if (wanted.byteCheck === 2) return invalidCdbField(1, 2)
+      return checkAccess(call, wanted)
     },
     run: (call: Call, fields: V) => verify(call, of(fields)),
   }
 }
 
-async function verify(call: Call, { lba, blocks, byteCheck }: Verification): Promise<Outcome> {
-  if (byteCheck === 1 && totalBytes(call.dataOut) < blocks * blockBytes) return incompleteBlock
-  const expected = byteCheck === 1 ? new DataReader(call.dataOut) : undefined
+function dataBlocks({ byteCheck, blocks }: Verification): number {
+  if (byteCheck === ByteCheck.ALL) return blocks
+  return byteCheck === ByteCheck.ONE_BLOCK ? Math.min(1, blocks) : 0
+}
+
+function verify(call: Call, wanted: Verification): Promise<Outcome> | Outcome {
+  const { lba, blocks, byteCheck } = wanted
+  if (blocks === 0) return good()
+  const { blockBytes } = call.facts
+  if (totalBytes(call.dataOut) < dataBlocks(wanted) * blockBytes) return incompleteBlock
+  if (byteCheck === ByteCheck.NONE) return verifyBlocks(call, { lba, blocks })
+  if (byteCheck === ByteCheck.ALL) {
+    return verifyBlocks(call, { lba, blocks, expected: new DataReader(call.dataOut) })
+  }
+  const block = prefix(call.dataOut, blockBytes)
+  return block ? verifyBlocks(call, { lba, blocks, expected: repeating(block) }) : incompleteBlock
+}
+
+/** What stored data are compared with, from front to back. */
+interface Expected {
+  firstDifferenceOf(stored: readonly Buffer[]): number | undefined
+}
+
+interface Blocks {
+  readonly lba: number
+  readonly blocks: number
+  readonly expected?: Expected
+}
+
+/** Reads blocks piece by piece, and compares them where there is something to compare with. */
+export async function verifyBlocks(call: Call, wanted: Blocks): Promise<Outcome> {
+  const { lba, blocks, expected } = wanted
+  const { blockBytes } = call.facts
+  const pieceBlocks = scsi.pieceBytes / blockBytes
   for (let done = 0; done < blocks; done += pieceBlocks) {
+    if (call.aborted) return { status: 0x40 }
     const outcome = await call.read(lba + done, Math.min(pieceBlocks, blocks - done))
     if (!isGood(outcome)) return outcome
-    const difference = expected && firstDifference(expected, outcome.dataIn)
+    const difference = expected?.firstDifferenceOf(outcome.dataIn)
+    outcome.release?.()
     if (difference !== undefined) return miscompare(done * blockBytes + difference)
   }
   return good()
 }
 
-function firstDifference(expected: DataReader, stored: readonly Buffer[]): number | undefined {
-  let offset = 0
-  for (const buffer of stored) {
-    const difference = expected.firstDifference(buffer)
-    if (difference !== undefined) return offset + difference
-    offset += buffer.length
+/** One block, compared with each block that is stored. Pieces are whole blocks of any size. */
+function repeating(block: Buffer): Expected {
+  const pattern = Buffer.alloc(Math.max(block.length, physicalBlockBytes), block)
+  return {
+    firstDifferenceOf(stored) {
+      const bytes = totalBytes(stored)
+      const patterns = Array.from({ length: Math.ceil(bytes / pattern.length) }, () => pattern)
+      return new DataReader(patterns).firstDifferenceOf(stored)
+    },
   }
-  return undefined
 }
 
 /** INFORMATION is the offset in the data of the first byte that differs. SBC-3 5.29. */
@@ -80,6 +115,10 @@ function miscompare(offsetBytes: number): ScsiResult {
 export const verifyCommands: readonly Command[] = [
   command(
     verify10,
+    verifying((fields) => verification(fields, fields.lba)),
+  ),
+  command(
+    verify12,
     verifying((fields) => verification(fields, fields.lba)),
   ),
   command(

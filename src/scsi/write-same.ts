@@ -2,13 +2,13 @@
  * WRITE SAME (10), (16): one block, or zeros, all over a range. SBC-3 5.43, 5.44. Zeros are a
  * matter of the unit, which knows how to give space back; anything else is written out in pieces.
  */
-import { blockBytes, scsi } from '../base/limits.ts'
-import { checkRange, checkWritable } from './block-range.ts'
+import { physicalBlockBytes, scsi } from '../base/limits.ts'
+import { checkRange, lengthInvalid } from './block-range.ts'
 import type { Call, Outcome } from './call.ts'
 import { writeSame10, writeSame16 } from './cdb-block.ts'
 import { lba64 } from './cdb-layout.ts'
-import { type Command, command, invalidFieldInCdb } from './command.ts'
-import { incompleteBlock, prefix } from './data-out.ts'
+import { type Command, command, invalidCdbField } from './command.ts'
+import { announcesOther, otherLength, prefix } from './data-out.ts'
 import { good, isGood, type ScsiResult } from './result.ts'
 import type { Transfer } from './scsi-target.ts'
 
@@ -29,7 +29,8 @@ interface SameFields {
   readonly unmap: boolean
 }
 
-const zeros = Buffer.alloc(blockBytes)
+/** A block of zeros of any size. */
+const zeros = Buffer.alloc(physicalBlockBytes)
 
 function same(fields: SameFields, lba: number, noDataOutBuffer: boolean): Same {
   const { blocks, protect, anchor, unmap } = fields
@@ -40,7 +41,7 @@ function writingSame<V>(of: (fields: V) => Same) {
   return {
     medium: 'write' as const,
     reservation: 'write' as const,
-    transfer: (fields: V): Transfer =>
+    transfer: (fields: V, blockBytes: number): Transfer =>
       of(fields).noDataOutBuffer
         ? { direction: 'none', bytes: 0 }
         : { direction: 'out', bytes: blockBytes },
@@ -49,14 +50,19 @@ function writingSame<V>(of: (fields: V) => Same) {
   }
 }
 
-/** No block is anchored here (ANC_SUP is 0), and only thin units unmap. SBC-3 5.43. */
+/**
+ * No block is anchored here (ANC_SUP is 0), and only thin units unmap. SBC-3 5.43. One block of data
+ * is all there is to it: who announces less or more means something else.
+ */
 function check(call: Call, wanted: Same): ScsiResult | undefined {
-  if (wanted.protect || wanted.anchor) return invalidFieldInCdb
-  if (wanted.unmap && !call.facts.thin) return invalidFieldInCdb
+  if (wanted.protect) return invalidCdbField(1, 7)
+  if (wanted.anchor) return invalidCdbField(1, 4)
+  if (wanted.unmap && !call.facts.thin) return invalidCdbField(1, 3)
   const outside = checkRange(call, wanted.lba, wanted.blocks)
   if (outside) return outside
-  if (count(call, wanted) > scsi.maxWriteSameBlocks) return invalidFieldInCdb
-  return checkWritable(call)
+  if (count(call, wanted) > scsi.maxWriteSameBlocks) return lengthInvalid(call.cdb)
+  if (wanted.noDataOutBuffer) return undefined
+  return announcesOther(call, call.facts.blockBytes) ? otherLength : undefined
 }
 
 function count(call: Call, { lba, blocks }: Same): number {
@@ -66,14 +72,19 @@ function count(call: Call, { lba, blocks }: Same): number {
 async function writeSame(call: Call, wanted: Same): Promise<Outcome> {
   const { lba } = wanted
   const blocks = count(call, wanted)
-  const block = wanted.noDataOutBuffer ? zeros : prefix(call.dataOut, blockBytes)
-  if (!block) return incompleteBlock
+  const { blockBytes } = call.facts
+  const zeroBlock = zeros.subarray(0, blockBytes)
+  const block = wanted.noDataOutBuffer ? zeroBlock : prefix(call.dataOut, blockBytes)
+  if (!block) return otherLength
   if (blocks === 0) return good()
   // LBPRZ is 1, so a block that is not zero cannot be had by unmapping, whatever UNMAP says.
-  return block.equals(zeros) ? call.unmap([{ lba, blocks }]) : writeOut(call, lba, blocks, block)
+  return block.equals(zeroBlock)
+    ? call.unmap([{ lba, blocks }])
+    : writeOut(call, lba, blocks, block)
 }
 
 async function writeOut(call: Call, lba: number, blocks: number, block: Buffer): Promise<Outcome> {
+  const { blockBytes } = call.facts
   const pattern = Buffer.allocUnsafe(Math.min(scsi.patternBytes, blocks * blockBytes)).fill(block)
   const pieceBlocks = scsi.pieceBytes / blockBytes
   for (let done = 0; done < blocks; done += pieceBlocks) {

@@ -10,9 +10,17 @@ import { naaDesignator, unitSerial } from './identity.ts'
 export function unitFacts(
   identity: string,
   given: Pick<UnitFacts, 'blocks' | 'blockBytes' | 'thin'> &
-    Partial<Pick<UnitFacts, 'readOnly' | 'removable' | 'atomicBlocks'>>,
+    Partial<Pick<UnitFacts, 'readOnly' | 'removable' | 'atomicBlocks' | 'atomicBoundaryBlocks'>>,
 ): UnitFacts {
-  const { blocks, blockBytes, thin, readOnly = false, removable = false, atomicBlocks = 0 } = given
+  const {
+    blocks,
+    blockBytes,
+    thin,
+    readOnly = false,
+    removable = false,
+    atomicBlocks = 0,
+    atomicBoundaryBlocks = 0,
+  } = given
   return {
     blocks,
     blockBytes,
@@ -22,6 +30,7 @@ export function unitFacts(
     readOnly,
     removable,
     atomicBlocks,
+    atomicBoundaryBlocks,
     serial: unitSerial(identity),
     naa: naaDesignator(identity),
   }

@@ -3,7 +3,7 @@
  * it arrives, and again in the turn in which the store is touched: between the two its data came,
  * and the configuration may have moved. It owns nothing; the volume's state is targets/replica's.
  */
-import { pageBytes } from '../../src/base/limits.ts'
+import { atomicBytes } from '../../src/base/limits.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 import type {
   AllocationRun,
@@ -60,7 +60,7 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     const blocks = this.#view?.segment.blocks ?? 0
     if (this.#facts?.blocks !== blocks) {
       const { blockBytes } = this.#context.volume.map
-      const atomicBlocks = pageBytes / blockBytes
+      const atomicBlocks = atomicBytes / blockBytes
       this.#facts = unitFacts(this.#segmentId, { blocks, blockBytes, thin: true, atomicBlocks })
     }
     return this.#facts

@@ -1,6 +1,6 @@
 /**
  * What units do with a store beside plain reads and writes: COMPARE AND WRITE, ORWRITE and WRITE
- * ATOMIC (SBC-3 5.2, 5.7, SBC-4 5.52), and GET LBA STATUS (SBC-3 5.4). That nobody writes in between
+ * ATOMIC (SBC-3 5.2, 5.5, SBC-4 5.48), and GET LBA STATUS (SBC-3 5.4). That nobody writes in between
  * is the store's affair (`ReplicaStore.update`).
  */
 import { assert } from '../../src/base/assert.ts'

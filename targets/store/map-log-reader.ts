@@ -29,7 +29,13 @@ export async function readLogs(
       if (entry.record.kind === 'flush') coveredSequence = entry.record.covers
     }
   }
+  while (isJoined(entries.at(-1))) entries.pop()
   return { entries, coveredSequence, numbers }
+}
+
+/** What counts only with a record that is not there does not count. */
+function isJoined(entry: Sequenced<MapRecord> | undefined): boolean {
+  return entry?.record.kind === 'map' && entry.record.joined === true
 }
 
 function* decodeLog(log: Buffer, number: number): Generator<Sequenced<MapRecord>> {

@@ -2,10 +2,11 @@
  * Records of the mapping log, big endian:
  *
  *    0  length of the record in bytes      4  CRC32C of all that follows
- *    8  sequence (8 bytes)                16  kind, flags (01h: map replaces a mapping), 2 reserved
+ *    8  sequence (8 bytes)                16  kind, flags, 2 reserved bytes
  *   20  layer, 0: the live one            24  replica, page, then physical page or count (map, free)
  *                                             or the sequence covered (8 bytes; flush)
  *
+ * Flags of a map record: 01h it replaces a mapping, 02h it counts only if the next record is there.
  * Sequences are contiguous over all log files. Kind 3 (zero: a run that reads as zeros whatever an
  * older layer holds) is reserved for layers.
  */
@@ -13,7 +14,7 @@ import { assert } from '../../src/base/assert.ts'
 import { crc32c } from '../../src/base/crc32c.ts'
 
 const kinds = { map: 1, free: 2, flush: 4 } as const
-const replacesFlag = 0x01
+const flags = { replaces: 0x01, joined: 0x02 } as const
 const mappingBytes = 36
 const flushBytes = 32
 
@@ -27,6 +28,8 @@ export type MappingRecord =
       readonly physical: number
       /** The page was mapped before, elsewhere: that physical page is freed by the same record. */
       readonly replaces?: true
+      /** Counts only together with the record after it: there is no moment between the two. */
+      readonly joined?: true
     }
   | {
       readonly kind: 'free'
@@ -55,7 +58,7 @@ export function encodeRecord(record: MapRecord, sequence: number): Buffer {
   bytes.writeUInt8(kinds[record.kind], 16)
   if (flush) writeNumber(bytes, record.covers, 24)
   else {
-    if (record.kind === 'map' && record.replaces) bytes.writeUInt8(replacesFlag, 17)
+    if (record.kind === 'map') bytes.writeUInt8(flagsOf(record), 17)
     bytes.writeUInt32BE(record.replica, 24)
     bytes.writeUInt32BE(record.page, 28)
     bytes.writeUInt32BE(record.kind === 'map' ? record.physical : record.count, 32)
@@ -87,11 +90,18 @@ function decodeBody(bytes: Buffer): MapRecord | undefined {
   const page = bytes.readUInt32BE(28)
   const last = bytes.readUInt32BE(32)
   if (kind === kinds.map) {
-    const replaces = (bytes.readUInt8(17) & replacesFlag) !== 0
-    return { kind: 'map', replica, page, physical: last, ...(replaces && { replaces }) }
+    const set = bytes.readUInt8(17)
+    const replaces = (set & flags.replaces) !== 0
+    const joined = (set & flags.joined) !== 0
+    const more = { ...(replaces && { replaces }), ...(joined && { joined }) }
+    return { kind: 'map', replica, page, physical: last, ...more }
   }
   if (kind === kinds.free) return { kind: 'free', replica, page, count: last }
   return undefined
+}
+
+function flagsOf({ replaces, joined }: MappingRecord & { readonly kind: 'map' }): number {
+  return (replaces ? flags.replaces : 0) | (joined ? flags.joined : 0)
 }
 
 function writeNumber(bytes: Buffer, value: number, at: number): void {

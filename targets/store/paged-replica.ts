@@ -4,14 +4,15 @@
  * other writers wait: so a new page is first written whole, by one writer, then mapped, then
  * shared, and never shows what its former owner left in it.
  */
+import { assert } from '../../src/base/assert.ts'
 import { BufferCursor } from '../../src/base/buffer-cursor.ts'
 import { StorageError } from '../../src/base/errors.ts'
-import { pageBytes, store } from '../../src/base/limits.ts'
+import { atomicBytes, pageBytes, store } from '../../src/base/limits.ts'
 import { blocksOf, checkRange } from './block-range.ts'
 import { BusyPages } from './busy-pages.ts'
 import type { MappingRecord } from './map-record.ts'
 import type { Era } from './operation-eras.ts'
-import { piecesOf } from './page-pieces.ts'
+import { type Piece, piecesOf } from './page-pieces.ts'
 import type { OpenReplica } from './recovery.ts'
 import type { BlockRun, Change, ReplicaStore } from './replica-store.ts'
 import { settleAll } from './serial-queue.ts'
@@ -35,7 +36,6 @@ const nothing = (): void => undefined
 export class PagedReplica implements ReplicaStore {
   readonly thin = true
   readonly blockBytes: number
-  /** An atomic write is one page written anew. */
   readonly atomicBlocks: number
   readonly #pageBlocks: number
   readonly #core: StoreCore
@@ -49,7 +49,7 @@ export class PagedReplica implements ReplicaStore {
     this.#replica = replica
     this.blockBytes = replica.blockBytes
     this.#pageBlocks = pageBytes / replica.blockBytes
-    this.atomicBlocks = this.#pageBlocks
+    this.atomicBlocks = atomicBytes / replica.blockBytes
   }
 
   get blocks(): number {
@@ -100,15 +100,22 @@ export class PagedReplica implements ReplicaStore {
     })
   }
 
-  /** A hole gets its page as with any write; a page that is there is replaced by another one. */
+  /** Whole pages to other places; records that count only together make them the pages. */
   async writeAtomic(lba: number, data: readonly Buffer[]): Promise<void> {
     const blocks = blocksOf(data, this.blockBytes)
-    const { first, end } = this.#pagesOf(lba, blocks)
-    if (end - first > 1) throw new StorageError('invalid', 'an atomic write across two pages')
-    await this.#alone(lba, blocks, () => {
-      const former = this.#replica.table.get(first)
-      if (former === undefined) return this.#writeTaken(lba, data)
-      return this.#replace(first, former, { offsetBlocks: lba % this.#pageBlocks, data })
+    if (blocks > this.atomicBlocks) throw new StorageError('invalid', `${blocks} blocks at once`)
+    await this.#alone(lba, blocks, async () => {
+      const fresh = await this.#takeFresh(this.#pagesOf(lba, blocks), () =>
+        this.#check(lba, blocks),
+      )
+      const era = this.#core.eras.enter()
+      try {
+        await this.#writeCopies(lba, data, fresh)
+        await this.#core.append(this.#joinedMappings(fresh))
+        this.#core.stillStands()
+      } finally {
+        era.leave()
+      }
     })
   }
 
@@ -182,50 +189,56 @@ export class PagedReplica implements ReplicaStore {
     }
   }
 
-  /** Writes a page as it is to be to another place; one record then makes it the page. */
-  async #replace(
-    page: number,
-    former: number,
-    { offsetBlocks, data }: { readonly offsetBlocks: number; readonly data: readonly Buffer[] },
-  ): Promise<void> {
-    const physical = await this.#takePage(page)
-    const era = this.#core.eras.enter()
+  /** A physical page for each page of a run, whatever is there now. Logical page -> physical page. */
+  async #takeFresh({ first, end }: PageRun, check: () => void): Promise<Map<number, number>> {
+    const { allocator } = this.#core
+    const fresh = new Map<number, number>()
     try {
-      await this.#copyPage(former, physical, { offsetBytes: offsetBlocks * this.blockBytes, data })
-      const replica = this.#replica.number
-      await this.#core.append([{ kind: 'map', replica, page, physical, replaces: true }])
-      this.#core.stillStands()
-    } finally {
-      era.leave()
-    }
-  }
-
-  async #takePage(page: number): Promise<number> {
-    for (;;) {
-      this.#check(page * this.#pageBlocks, 1)
-      const physical = this.#core.allocator.take()
-      if (physical !== undefined) return physical
-      await this.#core.makeSpace()
-    }
-  }
-
-  async #copyPage(
-    from: number,
-    to: number,
-    { offsetBytes, data }: { readonly offsetBytes: number; readonly data: readonly Buffer[] },
-  ): Promise<void> {
-    const { pages, allocator } = this.#core
-    const endBytes = offsetBytes + blocksOf(data, this.blockBytes) * this.blockBytes
-    try {
-      const content = Buffer.allocUnsafe(pageBytes)
-      await pages.read(content, from * pageBytes)
-      const whole = [content.subarray(0, offsetBytes), ...data, content.subarray(endBytes)]
-      await pages.write(whole, to * pageBytes)
-      this.#core.wrote(to * pageBytes, pageBytes)
+      for (let page = first; page < end; ) {
+        check()
+        const physical = allocator.take()
+        if (physical === undefined) await this.#core.makeSpace()
+        else fresh.set(page++, physical)
+      }
+      return fresh
     } catch (error) {
-      allocator.release([to])
+      allocator.release([...fresh.values()])
       throw error
     }
+  }
+
+  /** Writes pages as they are to be: what is there now, with the data over it. */
+  async #writeCopies(
+    lba: number,
+    data: readonly Buffer[],
+    fresh: ReadonlyMap<number, number>,
+  ): Promise<void> {
+    const { pages, allocator } = this.#core
+    const cursor = new BufferCursor(data)
+    const lengthBytes = blocksOf(data, this.blockBytes) * this.blockBytes
+    try {
+      // Since they were taken, a turn has gone by.
+      this.#check(lba, blocksOf(data, this.blockBytes))
+      for (const piece of piecesOf(lba * this.blockBytes, lengthBytes)) {
+        const atBytes = fresh.get(piece.page)! * pageBytes
+        await pages.write(await this.#overlaid(piece, cursor.take(piece.bytes)), atBytes)
+        this.#core.wrote(atBytes, pageBytes)
+      }
+    } catch (error) {
+      allocator.release([...fresh.values()])
+      throw error
+    }
+  }
+
+  async #overlaid({ page, offsetBytes, bytes }: Piece, data: Buffer[]): Promise<Buffer[]> {
+    if (bytes === pageBytes) return data
+    const former = this.#replica.table.get(page)
+    const endBytes = offsetBytes + bytes
+    if (former === undefined)
+      return [...zeros(offsetBytes), ...data, ...zeros(pageBytes - endBytes)]
+    const content = Buffer.allocUnsafe(pageBytes)
+    await this.#core.pages.read(content, former * pageBytes)
+    return [content.subarray(0, offsetBytes), ...data, content.subarray(endBytes)]
   }
 
   #startReads(lba: number, blocks: number, parts: Buffer[]): Promise<void>[] {
@@ -341,6 +354,16 @@ export class PagedReplica implements ReplicaStore {
       } else writes.push({ atBytes, bytes: pieceBytes, buffers })
     }
     return writes
+  }
+
+  #joinedMappings(fresh: ReadonlyMap<number, number>): MappingRecord[] {
+    const { table } = this.#replica
+    return this.#mappings(fresh).map((record, i) => {
+      assert(record.kind === 'map', 'a mapping is a map record')
+      const replaces = table.get(record.page) !== undefined
+      const joined = i < fresh.size - 1
+      return { ...record, ...(replaces && { replaces }), ...(joined && { joined }) }
+    })
   }
 
   #mappings(fresh: ReadonlyMap<number, number>): MappingRecord[] {

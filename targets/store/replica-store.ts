@@ -13,7 +13,7 @@ export interface ReplicaStore {
   readonly blockBytes: number
   /** Unallocated blocks exist, and `unmap` makes them. */
   readonly thin: boolean
-  /** The most that `writeAtomic` takes; no such write crosses a multiple of it. 0: it has none. */
+  /** The most that `writeAtomic` takes. 0: it has none. */
   readonly atomicBlocks: number
   /** The buffers add up to the range. They may be shared with other reads: never write to them. */
   read(lba: number, blocks: number): Promise<Buffer[]>
