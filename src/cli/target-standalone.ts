@@ -11,9 +11,10 @@ import { pinoLog } from '../adapters/pino-log.ts'
 import { StorageError } from '../base/errors.ts'
 import { Portal } from '../portal/portal.ts'
 import { TokenStore } from '../scsi/copy/token-store.ts'
-import { MemoryUnitSettings } from '../scsi/memory-unit-settings.ts'
+import type { UnitSettings } from '../scsi/unit-settings.ts'
 import { loginPolicy } from './chap-file.ts'
 import { parseLun } from './lun-option.ts'
+import { openLunSettings } from './lun-settings.ts'
 import { type OpenLun, openLun } from './open-lun.ts'
 import { printJson, printLines } from './output.ts'
 import { type ListenOption, parsePortalOption } from './portal-option.ts'
@@ -51,7 +52,10 @@ export async function runStandalone(options: StandaloneOptions): Promise<void> {
   }
   try {
     for (const spec of specs) luns.push(await openLun(spec, log))
-    const units = luns.map((lun) => unitOf(lun, tokens))
+    const units: PlainUnit[] = []
+    for (const lun of luns) {
+      units.push(unitOf(lun, { tokens, settings: await openLunSettings(lun.spec, log) }))
+    }
     const host = new StandaloneTarget(iqn, units)
     const network = new NodeNetwork(log)
     const portal = new Portal({ network, clock: nodeClock, log, host, policy })
@@ -70,10 +74,12 @@ export async function runStandalone(options: StandaloneOptions): Promise<void> {
   }
 }
 
-function unitOf({ spec, store, identity }: OpenLun, tokens: TokenStore): PlainUnit {
+function unitOf(
+  { spec, store, identity }: OpenLun,
+  parts: { readonly tokens: TokenStore; readonly settings: UnitSettings },
+): PlainUnit {
   const { readOnly, removable } = spec
-  const settings = new MemoryUnitSettings()
-  return new PlainUnit(store, { identity, readOnly, removable, settings, tokens })
+  return new PlainUnit(store, { identity, readOnly, removable, ...parts })
 }
 
 /** Opens all portals or none. */

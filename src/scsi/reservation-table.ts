@@ -60,3 +60,12 @@ export function isRegistered(table: ReservationTable, initiatorPort: string): bo
 export function keyOf(table: ReservationTable, initiatorPort: string): string | undefined {
   return table.registrations.find((each) => each.initiatorPort === initiatorPort)?.key
 }
+
+/**
+ * What is left of a table after a loss of power, nothing where APTPL does not say otherwise.
+ * PRGENERATION begins anew at zero, and RESERVE is over. SPC-4 5.12.5, 5.12.8; SPC-2 5.5.1.
+ */
+export function survivingPowerLoss(table: ReservationTable): ReservationTable | undefined {
+  if (!table.persistThroughPowerLoss) return undefined
+  return { ...table, generation: 0, reserved: undefined, notices: [] }
+}

@@ -6,7 +6,7 @@ import type {
   ReservationTable,
 } from '../../scsi/reservation-table.ts'
 import type { VersionedState } from '../../volume/shared-state.ts'
-import type { Wire } from '../codec.ts'
+import { type Codec, codec, type Wire } from '../codec.ts'
 import { nameOf } from '../enum-names.ts'
 
 const events = {
@@ -39,6 +39,12 @@ export function sharedStateFromWire(wire: Wire): VersionedState {
     },
   }
 }
+
+/** A table alone, as a standalone LUN keeps it. */
+export const reservationTableCodec: Codec<ReservationTable> = codec('ReservationTable', {
+  toWire: tableToWire,
+  fromWire: tableFromWire,
+})
 
 function tableToWire(table: ReservationTable): Wire {
   const { generation, registrations, persistent, persistThroughPowerLoss, notices } = table
