@@ -11,12 +11,15 @@ import { dataIn } from '../../src/iscsi/pdu/data-in.ts'
 import { dataOut } from '../../src/iscsi/pdu/data-out.ts'
 import { loginRequest, Stage } from '../../src/iscsi/pdu/login-request.ts'
 import { loginResponse } from '../../src/iscsi/pdu/login-response.ts'
+import { logoutRequest } from '../../src/iscsi/pdu/logout-request.ts'
+import { logoutResponse } from '../../src/iscsi/pdu/logout-response.ts'
 import { nopIn } from '../../src/iscsi/pdu/nop-in.ts'
 import { nopOut } from '../../src/iscsi/pdu/nop-out.ts'
 import { Opcode, RESERVED_TAG } from '../../src/iscsi/pdu/opcode.ts'
 import { type ReadyToTransfer, readyToTransfer } from '../../src/iscsi/pdu/ready-to-transfer.ts'
 import { scsiCommand } from '../../src/iscsi/pdu/scsi-command.ts'
 import { scsiResponse } from '../../src/iscsi/pdu/scsi-response.ts'
+import { snackRequest } from '../../src/iscsi/pdu/snack-request.ts'
 import { taskManagementRequest } from '../../src/iscsi/pdu/task-management-request.ts'
 import { taskManagementResponse } from '../../src/iscsi/pdu/task-management-response.ts'
 import { encodeText, isTextFault, parseText } from '../../src/iscsi/text.ts'
@@ -27,7 +30,9 @@ export interface LoginOptions {
   readonly initiatorName?: string
   readonly targetName?: string
   readonly isid?: Buffer
+  /** Of a session that exists: the connection is to join it. */
   readonly tsih?: number
+  readonly cid?: number
   /** Added to, or in place of, the usual keys. */
   readonly keys?: Readonly<Record<string, string>>
 }
@@ -86,16 +91,18 @@ export class RawInitiator {
   readonly faults: FrameFault[] = []
   /** Resolves when the connection has ended. */
   readonly closed: Promise<void>
-  cmdSn = 1
   expCmdSn = 0
   maxCmdSn = 0
   expStatSn = 0
+  /** Responses that come move ExpStatSN; a test that plays a loss has it stand still. */
+  acknowledges = true
   readonly stream: ByteStream
   readonly #framer = new Framer({ maxDataSegmentBytes: () => 2 ** 24 - 1, maxAhsBytes: 1020 })
   readonly #waiting = new Set<() => void>()
   #digests = { header: false, data: false }
   #ended = false
-  #nextTag = 1
+  /** Shared by the connections of one session. */
+  #counters = { cmdSn: 1, nextTag: 1 }
 
   private constructor(stream: ByteStream) {
     this.stream = stream
@@ -117,6 +124,19 @@ export class RawInitiator {
 
   get ended(): boolean {
     return this.#ended
+  }
+
+  get cmdSn(): number {
+    return this.#counters.cmdSn
+  }
+
+  set cmdSn(cmdSn: number) {
+    this.#counters.cmdSn = cmdSn
+  }
+
+  /** This connection numbers its commands with those of the other: both are one session's. */
+  shareNumbers(other: RawInitiator): void {
+    this.#counters = other.#counters
   }
 
   /** One login request straight to full-feature phase; takes over what was agreed. */
@@ -150,7 +170,7 @@ export class RawInitiator {
       isid: options.isid ?? Buffer.from('400001370000', 'hex'),
       tsih: options.tsih ?? 0,
       initiatorTaskTag: 0x7000_0001,
-      cid: 0,
+      cid: options.cid ?? 0,
       cmdSn: this.cmdSn,
       expStatSn: 0,
     })
@@ -166,7 +186,7 @@ export class RawInitiator {
   command(options: CommandOptions): number {
     const { cdb, data, immediate = false, readBytes } = options
     const immediateBytes = options.immediateBytes ?? 0
-    const tag = options.tag ?? this.#nextTag++
+    const tag = options.tag ?? this.#counters.nextTag++
     const header = scsiCommand.build({
       final: options.final ?? true,
       read: readBytes !== undefined,
@@ -230,20 +250,23 @@ export class RawInitiator {
     readonly referencedTag?: number
     readonly lun?: number
     readonly immediate?: boolean
+    readonly cmdSn?: number
+    readonly refCmdSn?: number
+    readonly expDataSn?: number
   }): number {
-    const tag = this.#nextTag++
+    const tag = this.#counters.nextTag++
     const { immediate = true } = options
     const header = taskManagementRequest.build({
       function: options.function,
       lun: encodeLun(options.lun ?? 0),
       initiatorTaskTag: tag,
       referencedTaskTag: options.referencedTag ?? RESERVED_TAG,
-      cmdSn: this.cmdSn,
+      cmdSn: options.cmdSn ?? this.cmdSn,
       expStatSn: this.expStatSn,
-      refCmdSn: 0,
-      expDataSn: 0,
+      refCmdSn: options.refCmdSn ?? 0,
+      expDataSn: options.expDataSn ?? 0,
     })
-    if (!immediate) this.cmdSn = (this.cmdSn + 1) >>> 0
+    if (!immediate && options.cmdSn === undefined) this.cmdSn = (this.cmdSn + 1) >>> 0
     this.send(header, { immediate })
     return tag
   }
@@ -251,6 +274,54 @@ export class RawInitiator {
   async managed(): Promise<number> {
     const { header } = await this.next(Opcode.TASK_MANAGEMENT_RESPONSE)
     return taskManagementResponse.decode(header).response
+  }
+
+  /** Asks for something once more, or acknowledges data. */
+  snack(options: {
+    readonly type: number
+    readonly tag?: number
+    readonly transferTag?: number
+    readonly lun?: Buffer
+    readonly begRun?: number
+    readonly runLength?: number
+  }): void {
+    const header = snackRequest.build({
+      type: options.type,
+      lun: options.lun ?? encodeLun(0),
+      initiatorTaskTag: options.tag ?? RESERVED_TAG,
+      targetTransferTag: options.transferTag ?? RESERVED_TAG,
+      expStatSn: this.expStatSn,
+      begRun: options.begRun ?? 0,
+      runLength: options.runLength ?? 0,
+    })
+    this.send(header)
+  }
+
+  /** Logs out; answers the response code, Time2Wait and Time2Retain. */
+  async logout(reason: number, cid = 0): Promise<readonly [number, number, number]> {
+    const header = logoutRequest.build({
+      reason,
+      initiatorTaskTag: this.#counters.nextTag++,
+      cid,
+      cmdSn: this.cmdSn++,
+      expStatSn: this.expStatSn,
+    })
+    this.send(header)
+    const { header: answer } = await this.next(Opcode.LOGOUT_RESPONSE)
+    const { response, time2Wait, time2Retain } = logoutResponse.decode(answer)
+    return [response, time2Wait, time2Retain]
+  }
+
+  /** Sends what `send` sends with one bit flipped, at this byte of the PDU. */
+  damaged(byte: number, send: () => void): void {
+    const { write } = this.stream
+    this.stream.write = (buffers) => {
+      const bytes = Buffer.concat(buffers)
+      bytes[byte]! ^= 1
+      return write.call(this.stream, [bytes])
+    }
+    send()
+    this.stream.write = write
   }
 
   /** Takes the next ping of the target and answers it. */
@@ -337,7 +408,7 @@ export class RawInitiator {
       frame.opcode !== Opcode.READY_TO_TRANSFER &&
       (frame.opcode !== Opcode.DATA_IN || dataIn.decode(frame.header).hasStatus) &&
       (frame.opcode !== Opcode.NOP_IN || frame.header.readUInt32BE(16) !== RESERVED_TAG)
-    if (counts) this.expStatSn = (frame.header.readUInt32BE(24) + 1) >>> 0
+    if (counts && this.acknowledges) this.expStatSn = (frame.header.readUInt32BE(24) + 1) >>> 0
   }
 
   #wake(): void {
