@@ -4,6 +4,7 @@
  * over (BUSY), their initiator gave them up, or our admission changed, and asks after the life of
  * the front connections whose commands it holds.
  */
+import { background } from '../../src/base/background.ts'
 import { shim } from '../../src/base/limits.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 import type { Cancel } from '../../src/ports/clock.ts'
@@ -29,7 +30,6 @@ export type RouterOutcome =
 
 const busy: ScsiResult = { status: Status.BUSY }
 const conflict: ScsiResult = { status: Status.RESERVATION_CONFLICT }
-const taskAborted: ScsiResult = { status: Status.TASK_ABORTED }
 /** Nobody gets it: the initiator has aborted the task. */
 const aborted: ScsiResult = { status: Status.TASK_ABORTED }
 
@@ -132,8 +132,11 @@ export class Router {
   /** PREEMPT AND ABORT at another front end: what is held for these initiator ports ends. */
   endTasksOf(initiatorPorts: ReadonlySet<string>): void {
     if (initiatorPorts.size === 0) return
-    for (const command of this.#live.keys()) {
-      if (initiatorPorts.has(command.task.nexus.initiatorPort)) command.end(taskAborted)
+    const theirs = [...this.#live.keys()].filter(({ task }) =>
+      initiatorPorts.has(task.nexus.initiatorPort),
+    )
+    for (const { session, lun } of theirs.map(({ task }) => task)) {
+      background(session.abortTasks(lun), () => undefined)
     }
   }
 

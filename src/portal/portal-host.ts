@@ -29,6 +29,13 @@ export interface FrontSession {
    * Never rejects.
    */
   ping(): Promise<boolean>
+  /**
+   * Ends the session's tasks for a LUN, or those of other sessions with the same target by their
+   * initiator ports: they are not answered. Resolves when none can touch the store any more, or when
+   * that took too long.
+   */
+  abortTasks(lun: number): Promise<void>
+  abortTasksOf(initiatorPorts: readonly string[], lun: number): Promise<void>
   /** Ends the session: stops reading, discards what has not begun. */
   end(cause: string): void
   /** Resolves when the session was closed and the last of its begun tasks has settled. */

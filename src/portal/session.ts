@@ -30,6 +30,7 @@ import type { FrontSession, PortalTask } from './portal-host.ts'
 import { type Link, SessionConnection, type SessionDuties } from './session-connection.ts'
 import type { CommandTask } from './task.ts'
 import {
+  Aborting,
   type AskingSession,
   type ManagedSession,
   manageTasks,
@@ -215,6 +216,25 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
 
   logout(frame: Frame, from: SessionConnection): void {
     answerLogout(frame.header, { session: this, from, clock: this.#options.clock })
+  }
+
+  abortTasks(lun: number): Promise<void> {
+    return this.#abort([this], lun)
+  }
+
+  abortTasksOf(initiatorPorts: readonly string[], lun: number): Promise<void> {
+    const theirs = this.others.filter(({ nexus }) => initiatorPorts.includes(nexus.initiatorPort))
+    return this.#abort(theirs, lun)
+  }
+
+  #abort(sessions: readonly ManagedSession[], lun: number): Promise<void> {
+    return new Promise((resolve) => {
+      const aborting = new Aborting(this.#options.clock, () => resolve())
+      for (const task of sessions.flatMap((session) => session.tasks())) {
+        if (task.lun === lun) aborting.add(task)
+      }
+      aborting.begun()
+    })
   }
 
   /** Connections that a logout may name. */

@@ -89,6 +89,10 @@ export class CommandTask implements PortalTask {
     return this.#aborted
   }
 
+  abortTasksOf(initiatorPorts: readonly string[]): Promise<void> {
+    return this.session.abortTasksOf(initiatorPorts, this.lun)
+  }
+
   whenAborted(run: () => void): void {
     if (this.#aborted) run()
     else if (this.#whenAborted === undefined) this.#whenAborted = [run]
