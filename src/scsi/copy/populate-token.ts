@@ -19,6 +19,7 @@ import type { CopyRecord } from './copy-records.ts'
 import { cscdOf } from './cscd.ts'
 import { checkListLength, parameterList } from './parameter-list.ts'
 import { RodType } from './rod-token.ts'
+import type { TokenFacts } from './token-store.ts'
 
 const header = layout({
   name: 'POPULATE TOKEN parameter list',
@@ -81,21 +82,27 @@ async function populate(call: Call, wanted: Wanted, record: CopyRecord): Promise
   const bytes = totalBlocks(wanted.ranges) * facts.blockBytes
   const room = tokens.room(nexus.initiatorPort, bytes)
   if (room === undefined) return checkCondition(INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN)
-  const outcome = await readInto(call, wanted.ranges, { data: room.data, record })
-  if (!isGood(outcome)) {
-    room.giveBack()
-    return outcome
+  let token: Buffer | undefined
+  try {
+    const outcome = await readInto(call, wanted.ranges, { data: room.data, record })
+    if (!isGood(outcome)) return outcome
+    token = room.fill(factsOf(call, wanted)).token
+  } finally {
+    if (token === undefined) room.giveBack()
   }
-  const { token } = room.fill({
+  record.token = token
+  return good()
+}
+
+function factsOf({ nexus, facts }: Call, { inactivityMs }: Wanted): TokenFacts {
+  return {
     targetName: nexus.targetName,
     initiatorPort: nexus.initiatorPort,
     unit: facts.naa,
     blockBytes: facts.blockBytes,
     creator: cscdOf(facts),
-    inactivityMs: wanted.inactivityMs,
-  })
-  record.token = token
-  return good()
+    inactivityMs,
+  }
 }
 
 async function readInto(
