@@ -28,6 +28,11 @@ export class StandaloneTarget implements PortalHost {
     })
   }
 
+  /** To be called before the sessions are ended, and awaited before the stores are closed. */
+  stop(): Promise<void> {
+    return this.#device.stop()
+  }
+
   discover(): readonly DiscoveredTarget[] {
     return [{ targetName: this.iqn }]
   }

@@ -2,6 +2,8 @@
  * One volume at this front end: its state, paths, router and SCSI target, and what a new map means
  * for each of them. Paths stand while an initiator is attached. Owned by the shim.
  */
+
+import { background } from '../../src/base/background.ts'
 import type { ConfigurationClient } from '../../src/control/services.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
@@ -111,6 +113,7 @@ export class FrontVolume {
   }
 
   close(): void {
+    background(this.#device.stop(), () => undefined)
     this.paths.close()
   }
 

@@ -60,7 +60,9 @@ export async function runStandalone(options: StandaloneOptions): Promise<void> {
     const network = new NodeNetwork(log)
     const portal = new Portal({ network, clock: nodeClock, log, host, policy })
     const stop = async (): Promise<void> => {
+      const stopped = host.stop()
       await portal.close(logoutGraceMs)
+      await stopped
       tokens.close()
       await close()
     }

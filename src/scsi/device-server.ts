@@ -163,6 +163,17 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     this.#attentions.raise(attention, [lun], (nexus) => nexuses.includes(nexus))
   }
 
+  /** The program ends: operations that outlive their command stop, and are no more when it resolves. */
+  async stop(): Promise<void> {
+    for (const lun of this.#directory.luns()) {
+      const unit = this.#directory.unit(lun)
+      const conditions = unit && this.#conditionsOf(unit)
+      if (conditions === undefined) continue
+      conditions.stopping = true
+      await conditions.sanitizing
+    }
+  }
+
   /** Establishes a unit attention for all nexuses but one, or for some, on one unit or on all. */
   raise(
     attention: Sense,

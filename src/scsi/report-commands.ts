@@ -4,7 +4,7 @@
 import { unitState } from '../base/limits.ts'
 import type { Call, CommandFacts } from './call.ts'
 import { reportSupportedOperationCodes } from './cdb-primary.ts'
-import { allocated, type Command, command, dataIn, invalidFieldInCdb } from './command.ts'
+import { allocated, type Command, command, dataIn, invalidCdbField } from './command.ts'
 import type { ScsiResult } from './result.ts'
 
 /** REPORTING OPTIONS. SPC-4 6.35.1; the last came with SPC-5. */
@@ -66,7 +66,7 @@ function check(call: Call, question: Question): ScsiResult | undefined {
     reportingOptions > Options.EITHER ||
     (reportingOptions === Options.OPCODE && actions) ||
     (reportingOptions === Options.SERVICE_ACTION && known && !actions)
-  return wrong ? invalidFieldInCdb : undefined
+  return wrong ? invalidCdbField(2, 2) : undefined
 }
 
 function find(call: Call, question: Question): CommandFacts | undefined {

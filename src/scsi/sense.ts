@@ -39,7 +39,6 @@ const {
 export const NO_SENSE = sense(noSense, 0x00, 0x00)
 
 export const LOGICAL_UNIT_NOT_READY = sense(NOT_READY, 0x04, 0x00)
-export const INITIALIZING_COMMAND_REQUIRED = sense(NOT_READY, 0x04, 0x02)
 export const SANITIZE_IN_PROGRESS = sense(NOT_READY, 0x04, 0x1b)
 export const MEDIUM_NOT_PRESENT = sense(NOT_READY, 0x3a, 0x00)
 

@@ -1,7 +1,11 @@
 /**
  * START STOP UNIT (SBC-3 5.25) and PREVENT ALLOW MEDIUM REMOVAL (SBC-3 5.10). A unit where nothing
- * can be set has no state to change: only START 1 is true of it. There are no power conditions but
- * active and stopped.
+ * can be set has no state to change: only START 1 is true of it.
+ *
+ * Deviation: SBC-3 5.25 has START 0 bring the unit into the stopped power condition, in which it
+ * refuses media access. A disk without a motor that others use as well only makes durable what was
+ * written, and is active again at once. For the same reason every power condition is the active
+ * one, codes that SBC-3 reserves included, which iscsi-test-cu insists on.
  */
 import type { Call, Outcome } from './call.ts'
 import { preventAllowMediumRemoval, startStopUnit } from './cdb-medium.ts'
@@ -23,14 +27,19 @@ const mediumNotPresent = checkCondition(MEDIUM_NOT_PRESENT)
 const removalPrevented = checkCondition(MEDIUM_REMOVAL_PREVENTED)
 
 function check(call: Call, fields: StartStop): ScsiResult | undefined {
-  if (fields.powerConditionModifier !== 0) return invalidCdbField(3, 3)
-  if (fields.powerCondition !== 0) return invalidCdbField(4, 7)
-  if (fields.loadEject && !call.facts.removable) return invalidCdbField(4, 1)
-  return fields.start || whereSettable(call.unit) ? undefined : invalidCdbField(4, 0)
+  const { powerCondition, powerConditionModifier, loadEject, start } = fields
+  if (!whereSettable(call.unit)) {
+    if (powerConditionModifier !== 0) return invalidCdbField(3, 3)
+    if (powerCondition !== 0) return invalidCdbField(4, 7)
+    return start && !loadEject ? undefined : invalidCdbField(4, 1)
+  }
+  // START and LOEJ mean nothing beside a power condition.
+  if (powerCondition !== 0) return undefined
+  return loadEject && !call.facts.removable ? invalidCdbField(4, 1) : undefined
 }
 
 function startStop(call: Call, fields: StartStop): Promise<Outcome> | Outcome {
-  if (!whereSettable(call.unit)) return ready(call)
+  if (!whereSettable(call.unit) || fields.powerCondition !== 0) return ready(call)
   if (fields.loadEject) return fields.start ? load(call) : eject(call, fields)
   return fields.start ? start(call) : stop(call, fields)
 }
@@ -42,24 +51,17 @@ function ready(call: Call): ScsiResult {
 
 function start(call: Call): ScsiResult {
   if (!call.settings.state.mediumLoaded) return mediumNotPresent
-  call.conditions.stopped = false
   return ready(call)
 }
 
-/** What was written is made durable first: nobody can ask for it afterwards. */
-async function stop(call: Call, { noFlush }: StartStop): Promise<Outcome> {
-  if (!noFlush && call.settings.state.mediumLoaded) {
-    const flushed = await call.flush()
-    if (!isGood(flushed)) return flushed
-  }
-  call.conditions.stopped = true
-  return good()
+function stop(call: Call, { noFlush }: StartStop): Promise<Outcome> | Outcome {
+  return noFlush || !call.settings.state.mediumLoaded ? good() : call.flush()
 }
 
 async function load(call: Call): Promise<Outcome> {
+  if (call.conditions.preventing.size > 0) return removalPrevented
   const { outcome, changed } = await setLoaded(call, true)
   if (outcome !== 'done') return notChanged(outcome)
-  call.conditions.stopped = false
   // SAM-5 5.14: who looked at the former medium is told, but for the one who put this one in.
   if (changed) call.raise(NOT_READY_TO_READY_CHANGE)
   return ready(call)

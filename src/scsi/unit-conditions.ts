@@ -1,8 +1,8 @@
 /**
- * What holds for one logical unit at this target and is no configuration: whether it was stopped,
- * who keeps its medium in, which commands are under way, what became of a sanitize operation. Gone
- * when the program ends. Owned by the device server; changed by start-stop.ts and sanitize.ts.
- * SBC-3 4.19 (power conditions), 5.10 (PREVENT ALLOW MEDIUM REMOVAL), 4.11 (sanitize).
+ * What holds for one logical unit at this target and is no configuration: who keeps its medium in,
+ * which commands are under way, what became of a sanitize operation. Gone when the program ends.
+ * Owned by the device server; changed by start-stop.ts and sanitize.ts.
+ * SBC-3 5.10 (PREVENT ALLOW MEDIUM REMOVAL), 4.11 (sanitize).
  */
 import { CopyRecords } from './copy/copy-records.ts'
 import type { Nexus } from './logical-unit.ts'
@@ -14,8 +14,6 @@ export type SanitizeState =
   | { readonly kind: 'failed'; readonly mayExit: boolean }
 
 export class UnitConditions {
-  /** By START STOP UNIT with START 0. */
-  stopped = false
   /** The soft threshold of thin provisioning was told, and there was no more space since. */
   spaceLow = false
   sanitize: SanitizeState = { kind: 'none' }

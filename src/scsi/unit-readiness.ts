@@ -7,7 +7,6 @@ import type { MediumUse } from './command.ts'
 import type { UnitDescription } from './logical-unit.ts'
 import { checkCondition, type ScsiResult, type Sense } from './result.ts'
 import {
-  INITIALIZING_COMMAND_REQUIRED,
   MEDIUM_NOT_PRESENT,
   SANITIZE_COMMAND_FAILED,
   SANITIZE_IN_PROGRESS,
@@ -16,7 +15,6 @@ import {
 import type { UnitConditions } from './unit-conditions.ts'
 
 const mediumNotPresent = checkCondition(MEDIUM_NOT_PRESENT)
-const initializingCommandRequired = checkCondition(INITIALIZING_COMMAND_REQUIRED)
 const writeProtected = checkCondition(WRITE_PROTECTED)
 
 /** Undefined: it can. `conditions`: absent where nobody can set anything. */
@@ -31,7 +29,6 @@ export function barred(
   }
   if (medium === 'none') return undefined
   if (unit.settings !== undefined && !unit.settings.state.mediumLoaded) return mediumNotPresent
-  if (conditions?.stopped) return initializingCommandRequired
   return medium === 'write' && isWriteProtected(unit) ? writeProtected : undefined
 }
 
@@ -47,8 +44,8 @@ export function stateSense(
 ): Sense | undefined {
   const sanitizing = conditions && sanitizeSense(conditions)
   if (sanitizing) return sanitizing
-  if (unit.settings !== undefined && !unit.settings.state.mediumLoaded) return MEDIUM_NOT_PRESENT
-  return conditions?.stopped ? INITIALIZING_COMMAND_REQUIRED : undefined
+  const loaded = unit.settings?.state.mediumLoaded ?? true
+  return loaded ? undefined : MEDIUM_NOT_PRESENT
 }
 
 function sanitizeSense({ sanitize }: UnitConditions): Sense | undefined {

@@ -11,7 +11,6 @@ import { bringAbout, type SharedState, type UnitSettings } from './unit-settings
 
 export function revertAfterReset(unit: UnitDescription, conditions: UnitConditions): void {
   conditions.preventing.clear()
-  conditions.stopped = false
   if (unit.settings === undefined) return
   inBackground(unit.settings, (state) => {
     const { descriptorSense, softwareWriteProtect, reservations } = state

@@ -12,6 +12,7 @@ import { designators } from './designators.ts'
 import type { UnitDescription } from './logical-unit.ts'
 import { largestSenseBytes } from './sense-format.ts'
 import { softThreshold } from './soft-threshold.ts'
+import { atomicGranularityBlocks } from './write-atomic.ts'
 
 interface VpdPage {
   readonly code: number
@@ -55,7 +56,7 @@ function blockLimitsOf({ facts }: UnitDescription): Buffer {
   const { thin, blockBytes, atomicBlocks } = facts
   return blockLimits.build({
     writeSameNonZero: false,
-    maximumCompareAndWriteBlocks: 1,
+    maximumCompareAndWriteBlocks: scsi.maxCompareAndWriteBlocks,
     optimalTransferGranularityBlocks: facts.physicalBlockBytes / facts.blockBytes,
     maximumTransferBlocks: largestCommandBytes / blockBytes,
     // A value here would cap what Linux puts into one command.
@@ -68,9 +69,8 @@ function blockLimitsOf({ facts }: UnitDescription): Buffer {
     maximumWriteSameBlocksHigh: 0,
     maximumWriteSameBlocksLow: scsi.maxWriteSameBlocks,
     maximumAtomicBlocks: atomicBlocks,
-    // No atomic write crosses a multiple of the largest: where it begins there, none can.
-    atomicAlignmentBlocks: atomicBlocks,
-    atomicGranularityBlocks: atomicBlocks === 0 ? 0 : 1,
+    atomicAlignmentBlocks: atomicGranularityBlocks(facts),
+    atomicGranularityBlocks: atomicGranularityBlocks(facts),
     maximumAtomicBlocksWithBoundary: 0,
     maximumAtomicBoundaryBlocks: 0,
   })
@@ -80,9 +80,22 @@ const blockDeviceCharacteristics = layout({
   name: 'Block Device Characteristics VPD page',
   cite: 'SBC-3 6.6.2',
   sizeBytes: 60,
-  fields: { mediumRotationRate: u16(0, '0001h: does not rotate') },
-  reserved: [reserved(2, 58)],
+  fields: {
+    mediumRotationRate: u16(0, '0001h: does not rotate'),
+    writeAfterBlockErase: bits(3, 7, 6, 'WABEREQ, 01b: reads are carried out'),
+    writeAfterCryptographicErase: bits(3, 5, 4, 'WACEREQ'),
+  },
+  reserved: [reserved(2), reservedBits(3, 3, 0), reserved(4, 56)],
 })
+
+function characteristicsOf(unit: UnitDescription): Buffer {
+  const erasable = whereSettable(unit) ? 0b01 : 0b00
+  return blockDeviceCharacteristics.build({
+    mediumRotationRate: 0x0001,
+    writeAfterBlockErase: erasable,
+    writeAfterCryptographicErase: erasable,
+  })
+}
 
 const logicalBlockProvisioning = layout({
   name: 'Logical Block Provisioning VPD page',
@@ -174,7 +187,7 @@ const pages: readonly VpdPage[] = [
   {
     code: 0xb1,
     cite: blockDeviceCharacteristics.cite,
-    contents: () => blockDeviceCharacteristics.build({ mediumRotationRate: 0x0001 }),
+    contents: characteristicsOf,
   },
   { code: 0xb2, cite: logicalBlockProvisioning.cite, contents: provisioningOf },
 ]

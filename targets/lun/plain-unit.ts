@@ -9,6 +9,7 @@ import type {
   LogicalUnit,
   Task,
   UnitFacts,
+  UnitSpace,
   WriteOptions,
 } from '../../src/scsi/logical-unit.ts'
 import { good, isGood, type ScsiResult } from '../../src/scsi/result.ts'
@@ -39,6 +40,7 @@ export class PlainUnit implements LogicalUnit {
   readonly facts: UnitFacts
   readonly settings: UnitSettings
   readonly tokens?: TokenStore
+  readonly space?: UnitSpace
   readonly #store: ReplicaStore
   readonly #answerRead: (data: Buffer[]) => ScsiResult
 
@@ -46,6 +48,7 @@ export class PlainUnit implements LogicalUnit {
     const { identity, settings, tokens, ...given } = options
     this.settings = settings
     if (tokens !== undefined) this.tokens = tokens
+    if (store.space !== undefined) this.space = store.space
     this.#store = store
     this.#answerRead =
       store.release === undefined ? good : (data) => good(data, () => store.release?.(data))

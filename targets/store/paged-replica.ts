@@ -14,7 +14,7 @@ import type { MappingRecord } from './map-record.ts'
 import type { Era } from './operation-eras.ts'
 import { type Piece, piecesOf } from './page-pieces.ts'
 import type { OpenReplica } from './recovery.ts'
-import type { BlockRun, Change, ReplicaStore } from './replica-store.ts'
+import type { BlockRun, Change, ReplicaStore, StoreSpace } from './replica-store.ts'
 import { settleAll } from './serial-queue.ts'
 import type { StoreCore } from './store-core.ts'
 import { zeros } from './zeros.ts'
@@ -37,6 +37,7 @@ export class PagedReplica implements ReplicaStore {
   readonly thin = true
   readonly blockBytes: number
   readonly atomicBlocks: number
+  readonly space: StoreSpace
   readonly #pageBlocks: number
   readonly #core: StoreCore
   readonly #replica: OpenReplica
@@ -50,6 +51,10 @@ export class PagedReplica implements ReplicaStore {
     this.blockBytes = replica.blockBytes
     this.#pageBlocks = pageBytes / replica.blockBytes
     this.atomicBlocks = atomicBytes / replica.blockBytes
+    this.space = {
+      usedBlocks: () => replica.table.mappedPages * this.#pageBlocks,
+      availableBlocks: () => core.allocator.freePages * this.#pageBlocks,
+    }
   }
 
   get blocks(): number {

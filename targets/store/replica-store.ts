@@ -15,6 +15,8 @@ export interface ReplicaStore {
   readonly thin: boolean
   /** The most that `writeAtomic` takes. 0: it has none. */
   readonly atomicBlocks: number
+  /** Where blocks are allocated on first write, out of a pool that may be too small for all. */
+  readonly space?: StoreSpace
   /** The buffers add up to the range. They may be shared with other reads: never write to them. */
   read(lba: number, blocks: number): Promise<Buffer[]>
   /**
@@ -41,6 +43,12 @@ export interface ReplicaStore {
 
 /** What was read is shared: never written to. What is returned is as long. */
 export type Change = (stored: readonly Buffer[]) => readonly Buffer[] | undefined
+
+/** In blocks of the replica. */
+export interface StoreSpace {
+  usedBlocks(): number
+  availableBlocks(): number
+}
 
 export interface BlockRun {
   readonly mapped: boolean
