@@ -26,7 +26,7 @@ function check(call: Call, fields: CompareFields): ScsiResult | undefined {
   if (blocks > scsi.maxCompareAndWriteBlocks) return invalidCdbField(13)
   const outside = checkRange(call, lba64(fields), blocks)
   if (outside) return outside
-  return announcesOther(call, 2 * blocks * call.facts.blockBytes) ? otherLength : undefined
+  return announcesOther(call, 2 * blocks * call.facts.blockBytes) ? invalidCdbField(13) : undefined
 }
 
 function run(call: Call, fields: CompareFields): Promise<Outcome> | Outcome {

@@ -9,7 +9,7 @@ import type { VolumeMap } from '../../../../src/volume/map.ts'
 import { VolumeTarget } from '../../../../targets/lun/volume-target.ts'
 import { HeldVolumes } from '../../../../targets/replica/held-volumes.ts'
 import { VolumeRecords } from '../../../../targets/replica/volume-records.ts'
-import type { ReplicaStore } from '../../../../targets/store/replica-store.ts'
+import type { Change, ReplicaStore } from '../../../../targets/store/replica-store.ts'
 import { ManualClock, settle } from '../../../support/manual-clock.ts'
 import { MemoryKeyValue } from '../../../support/memory-key-value.ts'
 import { quietLog } from '../../../support/quiet-log.ts'
@@ -18,6 +18,8 @@ import { testClient, testMap, testSegment, testUuid } from '../../../support/vol
 /** A store whose operations end when the test says so. */
 class GatedStore implements ReplicaStore {
   readonly blocks = 5000
+  readonly blockBytes = 512
+  readonly atomicBlocks = 2048
   readonly thin = true
   readonly calls: string[] = []
   readonly #waiting: ((error?: Error) => void)[] = []
@@ -29,6 +31,14 @@ class GatedStore implements ReplicaStore {
   write(lba: number, data: readonly Buffer[]): Promise<void> {
     const bytes = data.reduce((sum, { length }) => sum + length, 0)
     return this.#gate(`write ${lba} ${bytes / 512}`)
+  }
+  async update(lba: number, blocks: number, change: Change): Promise<void> {
+    await this.#gate(`update ${lba} ${blocks}`)
+    change([Buffer.alloc(blocks * 512, 7)])
+  }
+  writeAtomic(lba: number, data: readonly Buffer[]): Promise<void> {
+    const bytes = data.reduce((sum, { length }) => sum + length, 0)
+    return this.#gate(`writeAtomic ${lba} ${bytes / 512}`)
   }
   unmap(lba: number, blocks: number): Promise<void> {
     return this.#gate(`unmap ${lba} ${blocks}`)
