@@ -65,6 +65,8 @@ export function answerKeys(context: KeyContext, offers: ReadonlyMap<string, stri
       answers.push([name, Answer.NOT_UNDERSTOOD])
       continue
     }
+    // libiscsi with a user names itself again where the target wants no proof.
+    if (row.type === 'text' && context.settled.get(name) === offer) continue
     const why = misplaced(row, context)
     if (why !== undefined) return initiatorError(why)
     if (row.when === 'leading' && context.joins) {

@@ -154,6 +154,7 @@ t.test('through the security stage, as libiscsi and Linux do', async (t) => {
   t.equal(step.facts.statSn, 7)
   t.equal(textOf(step.accept(1)), 'MaxRecvDataSegmentLength=262144\0ImmediateData=No\0')
   t.equal(fieldsOf(step.accept(1)).statSn, 6)
+  decided(play(plainLoginPolicy, [security, ...names, 'AuthMethod=CHAP,None'], [{}, ...names]))
   const straight = decided(play(plainLoginPolicy, [{ currentStage: 0, nextStage: 3 }, ...names]))
   t.equal(
     straight.facts.parameters.targetMaxRecvDataSegmentBytes,
@@ -243,7 +244,7 @@ t.test('what is refused, with its status', async (t) => {
     ['task tag changes', 0x0200, [stay, ...names], [{ initiatorTaskTag: 2 }]],
     ['a key twice', 0x0200, [{}, ...names, 'InitialR2T=No', 'InitialR2T=No']],
     ['a key again', 0x0200, [stay, ...names, 'InitialR2T=No'], [{}, 'InitialR2T=No']],
-    ['a name again', 0x0200, [stay, ...names], [{}, names[1]!]],
+    ['another name', 0x0200, [stay, ...names], [{}, `${names[1]!}x`]],
     ['2,048 keys', 0x0200, [{}, ...names, ...Array.from({ length: 2048 }, (_, i) => `k${i}=`)]],
     ['no =', 0x0200, [{}, ...names, 'Foo']],
   ]
