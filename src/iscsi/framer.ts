@@ -19,12 +19,12 @@ export interface Frame {
 }
 
 /**
- * After `data-digest` the stream is still in step and the next frame can be read; after the others
- * it is lost and the connection must end (RFC 7143 7.7, 7.8). `header` is absent where it is known
- * to be damaged.
+ * After `data-digest` and `passed-over` the next frame can be read; after the others the stream is
+ * lost and the connection must end (RFC 7143 7.7, 7.8). `header` is absent where it is known to be
+ * damaged.
  */
 export interface FrameFault {
-  readonly kind: 'header-digest' | 'data-digest' | 'data-too-long' | 'ahs-too-long'
+  readonly kind: 'header-digest' | 'passed-over' | 'data-digest' | 'data-too-long' | 'ahs-too-long'
   readonly header?: Buffer
 }
 
@@ -50,6 +50,11 @@ export class Framer {
   readonly #limits: FramerLimits
   #headerDigest = false
   #dataDigest = false
+  #passesOver = false
+  /** The length of the frame before could not be believed: this header must prove that it was right. */
+  #inDoubt = false
+  /** The frame whose data are still to come has a damaged header. */
+  #isDamaged = false
   /** Received and not yet taken whole: those from index `#first` on. */
   readonly #chunks: Buffer[] = []
   #first = 0
@@ -69,10 +74,19 @@ export class Framer {
     this.#limits = limits
   }
 
-  /** From the next PDU on; call it between two frames. */
-  setDigests(digests: { readonly header: boolean; readonly data: boolean }): void {
+  /**
+   * From the next PDU on; call it between two frames. `passesOver`: a PDU with a damaged header is
+   * passed over by the length that it shows, and only when the next header is sound was that length
+   * right; else the stream is lost. RFC 7143 7.7.
+   */
+  setDigests(digests: {
+    readonly header: boolean
+    readonly data: boolean
+    readonly passesOver?: boolean
+  }): void {
     this.#headerDigest = digests.header
     this.#dataDigest = digests.data
+    this.#passesOver = digests.passesOver === true
   }
 
   /** Bytes received and not yet handed out. */
@@ -125,12 +139,16 @@ export class Framer {
     if (this.#bufferedBytes < basicHeaderBytes + ahsBytes + digest) return undefined
     const header = this.#take(basicHeaderBytes)
     const ahs = ahsBytes === 0 ? empty : this.#take(ahsBytes)
-    if (digest > 0 && crc32c([header, ahs]) !== readDigest(this.#take(digest))) {
+    this.#isDamaged = digest > 0 && crc32c([header, ahs]) !== readDigest(this.#take(digest))
+    if (this.#isDamaged && (!this.#passesOver || this.#inDoubt)) {
       return this.#lose({ kind: 'header-digest' })
     }
+    this.#inDoubt = this.#isDamaged
     const dataBytes = (header[5]! << 16) | (header[6]! << 8) | header[7]!
     if (dataBytes > this.#limits.maxDataSegmentBytes()) {
-      return this.#lose({ kind: 'data-too-long', header })
+      return this.#lose(
+        this.#isDamaged ? { kind: 'header-digest' } : { kind: 'data-too-long', header },
+      )
     }
     this.#header = header
     this.#ahs = ahs
@@ -147,13 +165,15 @@ export class Framer {
       if (this.#bufferedBytes < dataBytes + padding + digest) return undefined
       data = this.#takeSlices(dataBytes)
       const pad = padding === 0 ? empty : this.#take(padding)
-      if (digest > 0 && crc32c([...data, pad]) !== readDigest(this.#take(digest))) {
+      const tail = digest > 0 ? readDigest(this.#take(digest)) : 0
+      if (digest > 0 && !this.#isDamaged && crc32c([...data, pad]) !== tail) {
         this.#header = undefined
         return { kind: 'data-digest', header }
       }
     }
     const first = header[0]!
     this.#header = undefined
+    if (this.#isDamaged) return { kind: 'passed-over' }
     return {
       kind: 'frame',
       opcode: first & 0x3f,

@@ -112,6 +112,10 @@ export class Connection implements StreamReceiver {
   #fault(fault: FrameFault): boolean {
     const { stream, log } = this.#options
     const member = this.#member
+    if (fault.kind === 'passed-over') {
+      log.warn('PDU passed over', { from: stream.remoteAddress, cause: 'header digest' })
+      return true
+    }
     if (fault.kind === 'data-digest' && member !== undefined && fault.header !== undefined) {
       member.dataDigestError(fault.header)
       return true
@@ -133,7 +137,11 @@ export class Connection implements StreamReceiver {
     const { parameters } = member
     this.#member = member
     this.#maxDataSegmentBytes = parameters.targetMaxRecvDataSegmentBytes
-    this.#framer.setDigests({ header: parameters.headerDigest, data: parameters.dataDigest })
+    this.#framer.setDigests({
+      header: parameters.headerDigest,
+      data: parameters.dataDigest,
+      passesOver: parameters.errorRecoveryLevel > 0,
+    })
     this.#settle()
   }
 

@@ -76,6 +76,8 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
   /** The newest proof of connections that are gone. */
   #provenAtMs = Number.NEGATIVE_INFINITY
   #managing = 0
+  /** The target goes away: nobody is waited for that has no connection. */
+  #isGoing = false
   #phase: 'open' | 'ending' | 'ended' = 'open'
   #resolveEnded!: () => void
 
@@ -263,6 +265,11 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
   lost(member: SessionConnection, cause: string): void {
     if (member.phase === 'lost' || member.phase === 'ended' || this.#phase !== 'open') return
     const isLeaving = member.phase === 'leaving'
+    const isLast = !this.#members.some((each) => each !== member && each.phase !== 'lost')
+    if (isLast && this.#isGoing) {
+      this.#finish(cause, () => undefined)
+      return
+    }
     if (this.recovers && !isLeaving) this.#detach(member)
     else if (this.#members.length > 1) this.#drop(member)
     else {
@@ -290,7 +297,10 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
 
   /** Tells the initiator that the target goes away. RFC 7143 11.9.1. */
   requestLogout(withinMs: number): void {
-    this.#members.find(({ phase }) => phase === 'open')?.requestLogout(withinMs)
+    this.#isGoing = true
+    const member = this.#members.find(({ phase }) => phase === 'open')
+    if (member !== undefined) member.requestLogout(withinMs)
+    else if (this.#members.every(({ phase }) => phase === 'lost')) this.end('the target goes away')
   }
 
   /** Ends at once. */
