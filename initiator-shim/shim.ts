@@ -15,7 +15,9 @@ import { Portal, type PortalPlace } from '../src/portal/portal.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Log } from '../src/ports/log.ts'
 import type { Network } from '../src/ports/network.ts'
+import type { Random } from '../src/ports/random.ts'
 import type { RpcChannel, RpcListener, RpcNetwork } from '../src/ports/rpc.ts'
+import { TokenStore } from '../src/scsi/copy/token-store.ts'
 import type { VolumeMap } from '../src/volume/map.ts'
 import { FrontVolume } from './device/front-volume.ts'
 import { FrontHost } from './front/front-host.ts'
@@ -29,6 +31,7 @@ export interface ShimPorts {
   readonly network: Network
   readonly rpc: RpcNetwork
   readonly clock: Clock
+  readonly random: Random
   readonly log: Log
 }
 
@@ -56,6 +59,7 @@ export class Shim {
   readonly #watch: MapWatch
   readonly #portal: Portal
   readonly #liveness: Liveness
+  readonly #tokens: TokenStore
   readonly #pathPorts: PathPorts
   /** By volumeId. */
   readonly #volumes = new Map<string, FrontVolume>()
@@ -63,11 +67,12 @@ export class Shim {
   #status: RpcListener | undefined
 
   constructor(ports: ShimPorts, options: ShimOptions) {
-    const { network, rpc, clock, log } = ports
+    const { network, rpc, clock, random, log } = ports
     this.#ports = ports
     this.#options = options
     this.#channel = rpc.channel(options.manager)
     this.#liveness = new Liveness(clock)
+    this.#tokens = new TokenStore({ clock, random })
     const configuration = configurationClient(this.#channel)
     this.#configuration = configuration
     this.#pathPorts = {
@@ -118,6 +123,7 @@ export class Shim {
     await this.#portal.close(graceMs)
     this.#watch.stop()
     for (const volume of this.#volumes.values()) volume.close()
+    this.#tokens.close()
     await this.#status?.close()
     this.#channel.close()
   }
@@ -153,6 +159,7 @@ export class Shim {
       configuration: this.#configuration,
       managerConnected: () => this.#watch.connected,
       liveness: this.#liveness,
+      tokens: this.#tokens,
       holdMs: (current) => holdMs ?? (current.holdMs || limits.holdMs),
       refresh: ({ name }, newerThan) => this.#watch.refresh(name, newerThan),
       detached: (left) => this.#forgetIfGone(map.volumeId, left),

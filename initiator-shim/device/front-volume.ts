@@ -6,6 +6,7 @@
 import { background } from '../../src/base/background.ts'
 import type { ConfigurationClient } from '../../src/control/services.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
+import type { TokenStore } from '../../src/scsi/copy/token-store.ts'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { Nexus } from '../../src/scsi/logical-unit.ts'
 import type { ReservationTable } from '../../src/scsi/reservation-table.ts'
@@ -36,6 +37,8 @@ export interface FrontVolumeOptions {
   /** The manager can be asked now. */
   readonly managerConnected: () => boolean
   readonly liveness: Liveness
+  /** Of all volumes of this shim. */
+  readonly tokens: TokenStore
   readonly holdMs: (map: VolumeMap) => number
   /** Asks the manager for a newer map of this volume. */
   readonly refresh: (map: VolumeMap, newerThan: number) => void
@@ -49,6 +52,7 @@ export class FrontVolume {
   readonly router: Router
   readonly target: ScsiTarget<PortalTask>
   readonly #device: DeviceServer<PortalTask>
+  readonly #unit: VolumeUnit
   readonly #ledger = new FlushLedger()
   readonly #settings: VolumeSettings
   readonly #attached = new Set<Nexus>()
@@ -71,10 +75,13 @@ export class FrontVolume {
     })
     const { configuration, managerConnected } = options
     const { state, router } = this
+    const { tokens } = options
     const take = (newer: VolumeMap): void => this.take(newer)
     const asking = { client, configuration, managerConnected, clock, log }
     this.#settings = new VolumeSettings({ ...asking, state, take })
-    const unit = new VolumeUnit({ state, router, ledger: this.#ledger, settings: this.#settings })
+    const settings = this.#settings
+    const unit = new VolumeUnit({ state, router, ledger: this.#ledger, settings, tokens })
+    this.#unit = unit
     this.#device = new DeviceServer<PortalTask>({
       luns: () => (this.state.gone ? [] : [0]),
       unit: (lun) => (lun === 0 && !this.state.gone ? unit : undefined),
@@ -108,6 +115,7 @@ export class FrontVolume {
   /** The volume is deleted, or not ours to see any more. */
   leave(): void {
     this.state.leave()
+    this.#unit.tokens.revokeOf(this.#unit.facts.naa)
     this.paths.close()
     this.state.changed.notify()
   }

@@ -6,6 +6,7 @@ import { assert } from '../../src/base/assert.ts'
 import { scsi, shim } from '../../src/base/limits.ts'
 import { totalBytes } from '../../src/iscsi/data-slices.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
+import type { TokenStore } from '../../src/scsi/copy/token-store.ts'
 import type {
   AllocationRun,
   BlockExtent,
@@ -66,6 +67,7 @@ export interface VolumeParts {
   readonly router: Router
   readonly ledger: FlushLedger
   readonly settings: VolumeSettings
+  readonly tokens: TokenStore
 }
 
 export class VolumeUnit implements LogicalUnit<PortalTask> {
@@ -73,14 +75,16 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
   readonly #router: Router
   readonly #ledger: FlushLedger
   readonly settings: VolumeSettings
+  readonly tokens: TokenStore
   #facts: UnitFacts
 
   constructor(parts: VolumeParts) {
-    const { state, router, ledger, settings } = parts
+    const { state, router, ledger, settings, tokens } = parts
     this.#state = state
     this.#router = router
     this.#ledger = ledger
     this.settings = settings
+    this.tokens = tokens
     this.#facts = factsOf(state.map)
   }
 

@@ -9,6 +9,7 @@ import { GrpcRpc } from '../adapters/grpc-rpc.ts'
 import { lockDirectory } from '../adapters/instance-lock.ts'
 import { nodeClock } from '../adapters/node-clock.ts'
 import { NodeNetwork } from '../adapters/node-network.ts'
+import { nodeRandom } from '../adapters/node-random.ts'
 import { pinoLog } from '../adapters/pino-log.ts'
 import { StorageError } from '../base/errors.ts'
 import { isName, namePatternText } from '../volume/names.ts'
@@ -104,7 +105,13 @@ async function runShim(settings: Settings, json: boolean): Promise<void> {
     const { manager, volumes, holdMs } = settings
     const policy = await loginPolicy(settings.chap)
     const shim = new Shim(
-      { network: new NodeNetwork(log), rpc: new GrpcRpc(), clock: nodeClock, log },
+      {
+        network: new NodeNetwork(log),
+        rpc: new GrpcRpc(),
+        clock: nodeClock,
+        random: nodeRandom,
+        log,
+      },
       { client, manager, volumes, policy, ...(holdMs !== undefined && { holdMs }) },
     )
     sayReady(await serve(shim, settings, client), json)

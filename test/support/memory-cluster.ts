@@ -45,6 +45,7 @@ export class MemoryCluster {
   #status = ''
   readonly #still = new ManualClock()
   #shims = 0
+  readonly #moreShims: Shim[] = []
 
   private constructor() {}
 
@@ -86,12 +87,27 @@ export class MemoryCluster {
     const host = this.rpc.host(`shim-${++this.#shims}`)
     const { network, clock } = this
     this.shim = new Shim(
-      { network, rpc: host, clock, log: quietLog },
+      { network, rpc: host, clock, random: seededRandom(this.#shims), log: quietLog },
       { client: testClient, manager: managerAddress, volumes: [], policy: plainLoginPolicy },
     )
     this.#status = await this.shim.listenStatus(`shim:${this.#shims}`)
     this.portal = await this.shim.listen('127.0.0.1:0')
     await this.run(this.shim.start())
+  }
+
+  /** Another client's shim, named `shim-N` in the RPC network. */
+  async addShim(client: string): Promise<{ shim: Shim; portal: string; host: string }> {
+    const name = `shim-${++this.#shims}`
+    const rpc = this.rpc.host(name)
+    const { network, clock } = this
+    const shim = new Shim(
+      { network, rpc, clock, random: seededRandom(this.#shims), log: quietLog },
+      { client, manager: managerAddress, volumes: [], policy: plainLoginPolicy },
+    )
+    this.#moreShims.push(shim)
+    const portal = await shim.listen('127.0.0.1:0')
+    await this.run(shim.start())
+    return { shim, portal, host: name }
   }
 
   async status(): Promise<ShimStatusReply> {
@@ -146,7 +162,7 @@ export class MemoryCluster {
   }
 
   async stop(): Promise<void> {
-    await this.run(this.shim.stop(0))
+    for (const shim of [this.shim, ...this.#moreShims]) await this.run(shim.stop(0))
     for (const server of this.servers) await this.run(server.stop())
     await this.run(this.manager.stop())
   }
