@@ -70,7 +70,11 @@ export const commandTable: readonly Command[] = [
   ...populateTokenCommands,
   ...writeUsingTokenCommands,
   ...receiveRodTokenCommands,
-].sort((one, other) => one.operationCode - other.operationCode)
+].sort((one, other) => place(one) - place(other))
+
+function place({ operationCode, serviceAction = 0 }: Command): number {
+  return operationCode * 0x100 + serviceAction
+}
 
 type Slot = Command | ReadonlyMap<number, Command> | undefined
 

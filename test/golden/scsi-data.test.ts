@@ -58,39 +58,41 @@ function golden(name: string, cdb: string, want: string, facts = {}): void {
 golden(
   'standard INQUIRY data, SPC-4 6.6.2',
   '12 00 00 0100 00',
-  `00 00 06 12 5b 00 00 02
+  `00 00 06 12 5b 10 00 02
    50414c4953414445 5649525455414c2d4449534b20202020 30303031
    ${'00'.repeat(20)} 0000
    00a0 0960 0460 04c0 ${'0000'.repeat(4)}
    ${'00'.repeat(22)}`,
 )
-golden('VPD 00h Supported VPD Pages', '12 01 00 00ff 00', '00 00 0006 00 80 83 b0 b1 b2')
+golden('VPD 00h Supported VPD Pages', '12 01 00 00ff 00', '00 00 0008 00 80 83 86 87 b0 b1 b2')
 golden('VPD 80h Unit Serial Number', '12 01 80 00ff 00', '00 80 0007 4d454d30303031')
 const targetName = Buffer.from('iqn.2026-11.test:target').toString('hex')
 golden(
   'VPD 83h Device Identification, SPC-4 7.8.6',
   '12 01 83 00ff 00',
-  // NAA 6 of the unit; T10 vendor identification; relative target port 1; SCSI names of the target
-  // port (32 bytes and its zero byte fill 36) and of the target device (23 fill 24)
-  `00 83 0073
+  // NAA 6 of the unit; T10 vendor identification; relative target port 1; target port group 1; SCSI
+  // names of the target port (32 bytes and its zero byte fill 36) and of the device (23 fill 24)
+  `00 83 007b
    01 03 00 10 6a11ce00000000000000000000000001
    02 01 00 0f 50414c4953414445 4d454d30303031
    51 94 00 04 00000001
+   51 95 00 04 00000001
    53 98 00 24 ${targetName} 2c742c307830303031 00000000
    53 a8 00 18 ${targetName} 00`,
 )
 golden(
   'VPD B0h Block Limits of a thin unit, SBC-3 6.6.3',
   '12 01 b0 00ff 00',
-  // WSNZ 0, no COMPARE AND WRITE, granularity 8, 8 MiB; UNMAP 1 Mi blocks, 256, 64 KiB, UGAVALID
-  `00 b0 003c 00 00 0008 00004000 00000000 00000000 00100000 00000100 00000080 80000000
-   0000000000010000 ${'00'.repeat(20)}`,
+  // WSNZ 0, one block compared and written, granularity 8, 8 MiB; UNMAP 1 Mi blocks, 256, 64 KiB,
+  // UGAVALID; WRITE SAME; atomic writes of 256 blocks in physical ones, without boundaries
+  `00 b0 003c 00 01 0008 00004000 00000000 00000000 00100000 00000100 00000080 80000000
+   0000000000008000 00000100 00000008 00000008 00000000 00000000`,
 )
 golden(
   'VPD B0h Block Limits of a thick unit has no UNMAP limits',
   '12 01 b0 00ff 00',
-  `00 b0 003c 00 00 0008 00004000 00000000 00000000 00000000 00000000 00000000 00000000
-   0000000000010000 ${'00'.repeat(20)}`,
+  `00 b0 003c 00 01 0008 00004000 00000000 00000000 00000000 00000000 00000000 00000000
+   0000000000008000 00000100 00000008 00000008 00000000 00000000`,
   thick,
 )
 golden(
@@ -106,6 +108,7 @@ golden(
 )
 golden('VPD B2h of a thick unit', '12 01 b2 00ff 00', '00 b2 0004 00 00 00 00', thick)
 
+const recovery = '01 0a 00 00 00 00 00 00 00 00 0000'
 const caching = '08 12 04 00 0000 0000 0000 0000 00 00 00 00 00000000'
 const control = '0a 0a 02 10 00 00 0000 ffff 0000'
 const exceptions = '1c 0a 08 00 00000000 00000000'
@@ -113,8 +116,8 @@ const exceptions = '1c 0a 08 00 00000000 00000000'
 golden(
   'MODE SENSE (6), all pages with a block descriptor, SPC-4 7.5',
   '1a 00 3f 00 ff 00',
-  // length 55, medium type 0, DPOFUA, descriptor 8: 2048 blocks of 512; pages in order
-  `37 00 10 08  00000800 00 000200 ${caching} ${control} ${exceptions}`,
+  // length 67, medium type 0, DPOFUA, descriptor 8: 2048 blocks of 512; pages in order
+  `43 00 10 08  00000800 00 000200 ${recovery} ${caching} ${control} ${exceptions}`,
 )
 golden(
   'MODE SENSE (6), DBD, caching page of a unit without a volatile cache, write protected',
@@ -123,7 +126,7 @@ golden(
   { writeCache: false, readOnly: true },
 )
 golden(
-  'MODE SENSE (6), changeable: nothing',
+  'MODE SENSE (6), changeable where nothing can be set: nothing',
   '1a 08 4a 00 ff 00',
   `0f 00 10 00 0a 0a ${'00'.repeat(10)}`,
 )
@@ -135,7 +138,7 @@ golden(
 golden(
   'MODE SENSE (10) without LLBAA, subpages FFh',
   '5a 00 3f ff 000000 00ff 00',
-  `003a 00 10 00 00 0008  00000800 00 000200 ${caching} ${control} ${exceptions}`,
+  `0046 00 10 00 00 0008  00000800 00 000200 ${recovery} ${caching} ${control} ${exceptions}`,
 )
 golden('READ CAPACITY (10), SBC-3 5.15', '25 00 00000000 0000 00 00', '000007ff 00000200')
 golden(
@@ -158,7 +161,7 @@ golden(
   'REPORT SUPPORTED OPERATION CODES, one command with timeouts, SPC-4 6.35.3',
   'a3 0c 81 28 0000 00000100 00 00',
   // CTDP and SUPPORT 011b, ten bytes: RDPROTECT, DPO, FUA, FUA_NV; LBA; group; length; CONTROL
-  `00 83 000a 28 fa ffffffff 1f ffff 00  000a 00 00 00000000 00000000`,
+  `00 83 000a 28 fa ffffffff 1f ffff 00  000a 00 00 00000001 0000003c`,
 )
 golden(
   'REPORT SUPPORTED OPERATION CODES, one service action',

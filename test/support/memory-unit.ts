@@ -10,10 +10,12 @@ import type {
   Silence,
   Task,
   UnitFacts,
+  UnitSpace,
   WriteOptions,
 } from '../../src/scsi/logical-unit.ts'
 import { checkCondition, good, type ScsiResult, type Sense } from '../../src/scsi/result.ts'
 import { MISCOMPARE_DURING_VERIFY } from '../../src/scsi/sense.ts'
+import type { UnitSettings } from '../../src/scsi/unit-settings.ts'
 
 type Outcome = ScsiResult | Silence
 
@@ -28,7 +30,12 @@ export class MemoryUnit implements LogicalUnit {
   failNext: Outcome | undefined
   reason: Sense | undefined
 
-  constructor(facts: Partial<UnitFacts> = {}) {
+  readonly settings?: UnitSettings
+  space?: UnitSpace
+
+  /** `settings`: without them, initiators can set nothing. */
+  constructor(facts: Partial<UnitFacts> = {}, settings?: UnitSettings) {
+    if (settings !== undefined) this.settings = settings
     this.facts = {
       blocks: 2048,
       blockBytes: 512,

@@ -61,7 +61,7 @@ t.test('allocation lengths cut data and are no error, 0 and 1 included', async (
     t.strictSame(rig.server.transfer(cdb, 0), { direction: 'in', bytes: length })
   }
   t.equal((await rig.dataOf('12 00 00 ffff 00')).length, 96)
-  t.equal((await rig.dataOf('1a 00 3f 00 04 00')).toString('hex'), '37001008')
+  t.equal((await rig.dataOf('1a 00 3f 00 04 00')).toString('hex'), '43001008')
   t.equal((await rig.dataOf('9e 10 0000000000000000 00000000 00 00')).length, 0)
   t.equal((await rig.dataOf('a3 0c 00 00 0000 00000004 00 00')).length, 4)
   t.equal((await rig.dataOf('03 00 00 00 01 00')).toString('hex'), '70')
