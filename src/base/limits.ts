@@ -48,8 +48,8 @@ export const network = {
 /** The target role's driver (src/portal): sessions of initiators with one of our programs. */
 export const portal = {
   loginDeadlineMs: 15_000,
-  /** Connections that have not logged in yet; more are closed at once. */
-  halfOpenLogins: 128,
+  /** Connections that have not logged in yet; one more takes the place of another. */
+  halfOpenLogins: 256,
   /** Connections of one session of a stock initiator. */
   sessionConnections: 8,
   /** What is said of a session that lost its connections. RFC 7143 13.15, 13.16. */

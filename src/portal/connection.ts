@@ -12,6 +12,7 @@ import type { Cancel, Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { ByteStream, StreamReceiver } from '../ports/network.ts'
 import type { ByteBudget } from './byte-budget.ts'
+import type { HalfOpen, HalfOpenLogins } from './half-open.ts'
 import { LoginDriver } from './login-driver.ts'
 import type { PortalHost } from './portal-host.ts'
 import { Session } from './session.ts'
@@ -33,11 +34,12 @@ export interface ConnectionOptions {
   readonly writeBudget: ByteBudget
   readonly clock: Clock
   readonly log: Log
-  /** The login is over, well or not. */
-  readonly settled: (connection: Connection) => void
+  /** Where it is counted until its login is over, well or not. */
+  readonly logins: HalfOpenLogins
 }
 
-export class Connection implements StreamReceiver {
+export class Connection implements StreamReceiver, HalfOpen {
+  readonly remoteHost: string
   readonly #options: ConnectionOptions
   readonly #framer: Framer
   readonly #login: LoginDriver
@@ -48,6 +50,8 @@ export class Connection implements StreamReceiver {
 
   constructor(options: ConnectionOptions) {
     this.#options = options
+    const { remoteAddress } = options.stream
+    this.remoteHost = remoteAddress.slice(0, remoteAddress.lastIndexOf(':'))
     const { stream, policy, host, registry, clock, log } = options
     this.#framer = new Framer({ maxDataSegmentBytes: () => this.#maxDataSegmentBytes, maxAhsBytes })
     this.#login = new LoginDriver({
@@ -79,7 +83,12 @@ export class Connection implements StreamReceiver {
       join: (decided, session) => this.#enter(session.join(decided.facts, this.#link())),
     })
     this.#cancelDeadline = clock.after(portal.loginDeadlineMs, () => this.#tooLate())
+    options.logins.add(this)
     stream.receive(this)
+  }
+
+  get isDeciding(): boolean {
+    return this.#login.isDeciding
   }
 
   /** A login that is not over is given up. */
@@ -91,10 +100,7 @@ export class Connection implements StreamReceiver {
 
   data(chunk: Buffer): void {
     this.#framer.push(chunk)
-    for (let frame = this.#framer.next(); frame !== undefined; frame = this.#framer.next()) {
-      if (frame.kind === 'frame') this.#dispatch(frame)
-      else if (!this.#fault(frame)) return
-    }
+    this.#readFrames()
   }
 
   ended(cause?: Error): void {
@@ -103,9 +109,24 @@ export class Connection implements StreamReceiver {
     this.#member?.streamEnded(cause?.message ?? 'the connection was closed')
   }
 
+  /** One chunk may hold a thousand requests, each for more than the peer takes. */
+  #readFrames(): void {
+    const { stream } = this.#options
+    while (!this.#waitingForDrain || stream.queuedBytes < portal.sessionReadBytes) {
+      const frame = this.#framer.next()
+      if (frame === undefined) return
+      if (frame.kind === 'frame') this.#dispatch(frame)
+      else if (!this.#fault(frame)) return
+    }
+  }
+
   #dispatch(frame: Frame): void {
-    if (this.#member === undefined) this.#login.receive(frame)
-    else this.#member.receive(frame)
+    if (this.#member !== undefined) {
+      this.#member.receive(frame)
+      return
+    }
+    this.#options.logins.progressed(this)
+    this.#login.receive(frame)
   }
 
   /** False when the stream cannot be understood any more. RFC 7143 7.7, 7.8. */
@@ -147,7 +168,7 @@ export class Connection implements StreamReceiver {
 
   #settle(): void {
     this.#cancelDeadline()
-    this.#options.settled(this)
+    this.#options.logins.delete(this)
   }
 
   #tooLate(): void {
@@ -166,6 +187,7 @@ export class Connection implements StreamReceiver {
       this.#waitingForDrain = false
       stream.resume()
       this.#member?.drained()
+      this.#readFrames()
     }
     background(stream.drained().then(resume), () => stream.destroy())
   }

@@ -59,6 +59,11 @@ export class LoginDriver implements WaitingLogin {
     })
   }
 
+  /** The host is thinking about it, or former sessions are coming to their end. */
+  get isDeciding(): boolean {
+    return this.#phase === 'deciding'
+  }
+
   receive(frame: Frame): void {
     if (this.#phase === 'over') return
     if (frame.opcode !== Opcode.LOGIN_REQUEST || this.#phase === 'deciding') {

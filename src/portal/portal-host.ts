@@ -2,6 +2,7 @@
  * What an iSCSI portal (the target role's driver) asks of the program that it serves: the storage
  * server, the standalone target, the shim's front, the manager's discovery.
  */
+import type { InitiatorProfile } from '../iscsi/initiator-profile.ts'
 import type { Nexus, Task } from '../scsi/logical-unit.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
 import type { Fence } from '../volume/generation-header.ts'
@@ -15,6 +16,22 @@ export interface PortalTask extends Task {
   whenAborted(run: () => void): void
 }
 
+/** A session, for people. */
+export interface SessionDescription {
+  readonly initiatorName: string
+  /** What the initiator calls itself; absent: nothing. */
+  readonly initiatorAlias?: string
+  readonly profile: InitiatorProfile
+  /** Where its connections come from. */
+  readonly addresses: readonly string[]
+  readonly portalGroupTag: number
+  readonly headerDigest: boolean
+  readonly dataDigest: boolean
+  readonly errorRecoveryLevel: number
+  /** Name with which it proved itself. */
+  readonly chapUser?: string
+}
+
 /** A session in full-feature phase, as its host sees it. */
 export interface FrontSession {
   readonly nexus: Nexus
@@ -24,6 +41,7 @@ export interface FrontSession {
   readonly generationVersion: number
   /** `Clock.nowMs` at which the newest answered NOP-In was sent; -Infinity before the first. */
   readonly provenAtMs: number
+  describe(): SessionDescription
   /**
    * Sends a NOP-In now. True when it was answered, false when the session ended first.
    * Never rejects.

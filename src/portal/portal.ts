@@ -12,6 +12,7 @@ import type { Log } from '../ports/log.ts'
 import type { ByteStream, Listener, Network } from '../ports/network.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { Connection } from './connection.ts'
+import { HalfOpenLogins } from './half-open.ts'
 import { type PortalAddress, portalsSeen } from './portal-address.ts'
 import type { DiscoveredTarget, FrontSession, PortalHost } from './portal-host.ts'
 import { SessionRegistry } from './session-registry.ts'
@@ -34,7 +35,7 @@ export interface PortalPlace {
 export class Portal {
   readonly #options: PortalOptions
   readonly #registry = new SessionRegistry()
-  readonly #halfOpen = new Set<Connection>()
+  readonly #halfOpen = new HalfOpenLogins()
   readonly #writeBudget = new ByteBudget(limits.programWriteBytes)
   readonly #listeners: Listener[] = []
   readonly #addresses: PortalAddress[] = []
@@ -77,7 +78,7 @@ export class Portal {
   async close(graceMs: number): Promise<void> {
     this.#closing = true
     await Promise.all(this.#listeners.map((listener) => listener.close()))
-    for (const connection of this.#halfOpen) connection.abandon()
+    this.#halfOpen.abandonAll()
     const sessions = this.#registry.all()
     for (const session of sessions) session.requestLogout(graceMs)
     const cancel = this.#options.clock.after(graceMs, () => {
@@ -89,12 +90,12 @@ export class Portal {
   }
 
   #accept(stream: ByteStream, portal: PortalAddress): void {
-    if (this.#closing || this.#halfOpen.size >= limits.halfOpenLogins) {
+    if (this.#closing) {
       stream.destroy()
       return
     }
     const { host, clock, log } = this.#options
-    const connection = new Connection({
+    new Connection({
       stream,
       policy: { ...this.#options.policy, portalGroupTag: portal.portalGroupTag },
       host,
@@ -103,9 +104,8 @@ export class Portal {
       writeBudget: this.#writeBudget,
       clock,
       log,
-      settled: (settled) => this.#halfOpen.delete(settled),
+      logins: this.#halfOpen,
     })
-    this.#halfOpen.add(connection)
   }
 
   #discover(

@@ -65,6 +65,7 @@ const noLunField = Buffer.alloc(8)
 
 export class SessionConnection {
   readonly cid: number
+  readonly remoteAddress: string
   readonly parameters: SessionParameters
   readonly sender: Sender
   readonly pinger: Pinger
@@ -87,6 +88,7 @@ export class SessionConnection {
     const { parameters, link, clock, window, statSn, target } = options
     this.#options = options
     this.cid = parameters.cid
+    this.remoteAddress = link.stream.remoteAddress
     this.parameters = parameters
     this.sender = new Sender({
       stream: link.stream,

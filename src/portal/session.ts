@@ -8,6 +8,7 @@
  */
 import { portal } from '../base/limits.ts'
 import type { Frame } from '../iscsi/framer.ts'
+import { type InitiatorProfile, initiatorProfile } from '../iscsi/initiator-profile.ts'
 import type { LoginFacts } from '../iscsi/login-state.ts'
 import { AsyncEvent } from '../iscsi/pdu/async-message.ts'
 import { LoginStatus } from '../iscsi/pdu/login-status.ts'
@@ -26,7 +27,7 @@ import { reassign } from './allegiance.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { CommandOrder } from './command-order.ts'
 import { answerLogout } from './logout.ts'
-import type { FrontSession, PortalTask } from './portal-host.ts'
+import type { FrontSession, PortalTask, SessionDescription } from './portal-host.ts'
 import { type Link, SessionConnection, type SessionDuties } from './session-connection.ts'
 import type { CommandTask } from './task.ts'
 import {
@@ -69,6 +70,7 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
   /** The connection of the leading login: frames of its stream go there. */
   readonly leading: SessionConnection
   readonly #options: SessionOptions
+  readonly #profile: InitiatorProfile
   readonly #writeBudget: ByteBudget
   readonly #members: SessionConnection[] = []
   readonly #expiries = new Map<SessionConnection, Cancel>()
@@ -84,6 +86,7 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
   constructor(options: SessionOptions) {
     const { login, target, writeBudget } = options
     this.#options = options
+    this.#profile = initiatorProfile(login.said)
     this.handle = options.handle
     this.portalGroupTag = options.portalGroupTag
     this.parameters = login.parameters
@@ -99,13 +102,33 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
     this.#writeBudget = new ByteBudget(portal.sessionWriteBytes, writeBudget)
     this.leading = this.#member(login.parameters, login.statSn, options.link)
     target?.nexusGained(this.nexus)
-    if (target !== undefined) options.log.info('session opened', this.#name())
+    if (target !== undefined) {
+      const about = { profile: this.#profile, chapUser: login.chapUser }
+      options.log.info('session opened', { ...this.#name(), ...about })
+    }
   }
 
   get provenAtMs(): number {
     let newest = this.#provenAtMs
     for (const { pinger } of this.#members) newest = Math.max(newest, pinger.provenAtMs)
     return newest
+  }
+
+  describe(): SessionDescription {
+    const { login } = this.#options
+    const { initiatorName, initiatorAlias, headerDigest, dataDigest } = this.parameters
+    const connected = this.#members.filter(({ phase }) => phase === 'open')
+    return {
+      initiatorName,
+      ...(initiatorAlias === undefined ? {} : { initiatorAlias }),
+      profile: this.#profile,
+      addresses: connected.map(({ remoteAddress }) => remoteAddress),
+      portalGroupTag: this.portalGroupTag,
+      headerDigest,
+      dataDigest,
+      errorRecoveryLevel: this.parameters.errorRecoveryLevel,
+      ...(login.chapUser === undefined ? {} : { chapUser: login.chapUser }),
+    }
   }
 
   ping(): Promise<boolean> {

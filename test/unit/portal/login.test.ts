@@ -89,8 +89,9 @@ t.test('logins that never end', async (t) => {
   const rig = await rigFor(t)
   const idle = await Promise.all(Array.from({ length: limits.halfOpenLogins }, () => rig.connect()))
   const oneMore = await rig.connect()
-  await oneMore.closed
-  t.equal(idle.filter((each) => each.ended).length, 0, 'the one too many is closed, no other')
+  await idle[0]!.closed
+  t.equal((await oneMore.login({ targetName: rigTarget })).status, 0, 'there is room for one more')
+  t.equal(idle.filter((each) => each.ended).length, 1, 'in the place of the one idle for longest')
   await rig.clock.advance(limits.loginDeadlineMs)
   await Promise.all(idle.map((each) => each.closed))
   t.equal((await (await rig.connect()).login({ targetName: rigTarget })).status, 0)

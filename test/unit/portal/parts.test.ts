@@ -1,8 +1,10 @@
 /** The small parts around a portal: budget of bytes, buffers used again, LUN fields. */
 import t from 'tap'
 import { BufferPool } from '../../../src/base/buffer-pool.ts'
+import { portal as limits } from '../../../src/base/limits.ts'
 import { decodeLun, encodeLun, noLun } from '../../../src/iscsi/lun-field.ts'
 import { ByteBudget } from '../../../src/portal/byte-budget.ts'
+import { HalfOpenLogins } from '../../../src/portal/half-open.ts'
 
 t.test('a budget of bytes', async (t) => {
   const all = new ByteBudget(100)
@@ -59,4 +61,29 @@ t.test('LUN fields', async (t) => {
     t.equal(decodeLun(Buffer.from(field, 'hex')), noLun, field)
   }
   t.equal(decodeLun(Buffer.from('0001000100000000', 'hex')), noLun, 'a second level')
+})
+
+t.test('who gives up a login that is not over', async (t) => {
+  const logins = new HalfOpenLogins()
+  const abandoned: string[] = []
+  const make = (name: string, remoteHost: string, isDeciding = false) => {
+    const login = { remoteHost, isDeciding, abandon: () => abandoned.push(name) }
+    logins.add(login)
+    return login
+  }
+  make('lone', '10.0.0.1')
+  make('deciding', '10.0.0.2', true)
+  const first = make('first', '10.0.0.2')
+  make('second', '10.0.0.2')
+  for (let left = limits.halfOpenLogins - 4; left > 0; left--) make('more', '10.0.0.2')
+  t.equal(logins.size, limits.halfOpenLogins)
+  logins.progressed(first)
+  make('new', '10.0.0.1')
+  t.same(abandoned, ['second'], 'of the address with most, idle for longest, not nearly done')
+  t.equal(logins.size, limits.halfOpenLogins)
+  logins.delete(first)
+  make('newer', '10.0.0.1')
+  t.equal(abandoned.length, 1)
+  logins.abandonAll()
+  t.ok(abandoned.includes('lone') && abandoned.includes('deciding'))
 })
