@@ -151,7 +151,7 @@ export class LoginDriver implements WaitingLogin {
       const session = registry.get(tsih)
       return session === undefined
         ? LoginStatus.SESSION_DOES_NOT_EXIST
-        : this.#outsider(session)
+        : this.#outsider(session, step)
           ? LoginStatus.CANNOT_INCLUDE_IN_SESSION
           : session.refusal(names, cid)
     }
@@ -177,8 +177,10 @@ export class LoginDriver implements WaitingLogin {
   }
 
   /** RFC 7143 4.4.3: a session belongs to one portal group. */
-  #outsider(session: Session): boolean {
-    return session.portalGroupTag !== this.#options.policy.portalGroupTag
+  #outsider(session: Session, { facts }: Decide): boolean {
+    const { portalGroupTag } = this.#options.policy
+    const { chapUser } = session.describe()
+    return session.portalGroupTag !== portalGroupTag || chapUser !== facts.chapUser
   }
 
   /** A host that fails is our own trouble, not the initiator's. */
