@@ -3,6 +3,7 @@
  * annotated field by field. Provenance: the section named on each row.
  */
 import t from 'tap'
+import { MemoryUnitSettings } from '../../src/scsi/memory-unit-settings.ts'
 import { encodeDescriptors, encodeFixed, encodeSense } from '../../src/scsi/sense-format.ts'
 import { MemoryUnit } from '../support/memory-unit.ts'
 import { hex, ScsiRig } from '../support/scsi-rig.ts'
@@ -36,6 +37,30 @@ t.test('sense data, SPC-4 4.5', async (t) => {
       name: 'descriptors force descriptor format',
       bytes: encodeSense({ key: 0xb, asc: 0x80, ascq: 1, descriptors: hex('80 02 0102') }),
       want: '72 0b 80 01 000000 04  80 02 0102',
+    },
+    {
+      name: 'fixed format: a field of the CDB, 4.5.2.4.2',
+      bytes: encodeSense({
+        key: 5,
+        asc: 0x24,
+        ascq: 0,
+        fieldPointer: { inCdb: true, byte: 2, bit: 5 },
+      }),
+      // SKSV, C/D, BPV, bit 5; byte 2
+      want: '70 00 05 00000000 0a 00000000 24 00 00 cd0002',
+    },
+    {
+      name: 'descriptor format: a byte of the parameter list',
+      bytes: encodeSense(
+        { key: 5, asc: 0x26, ascq: 0, fieldPointer: { inCdb: false, byte: 300 } },
+        true,
+      ),
+      want: '72 05 26 00 000000 08  02 06 0000 80 012c 00',
+    },
+    {
+      name: 'a progress, 4.5.2.4.4',
+      bytes: encodeSense({ key: 2, asc: 4, ascq: 0x1b, progress: 0x8000 }),
+      want: '70 00 02 00000000 0a 00000000 04 1b 00 808000',
     },
     {
       name: 'descriptor format without descriptors',
@@ -173,3 +198,123 @@ golden(
   'a3 0c 01 a2 0000 00000100 00 00',
   '00 01 0000',
 )
+
+const settings = () => new MemoryUnitSettings()
+
+/** The same for a unit of which initiators may set something. */
+function settable(name: string, cdb: string, want: string, facts = {}): void {
+  t.test(name, async (t) => {
+    const rig = new ScsiRig(new MemoryUnit(facts, settings()))
+    t.equal((await rig.dataOf(cdb)).toString('hex'), hex(want).toString('hex'))
+  })
+}
+
+settable(
+  'standard INQUIRY data of a removable unit: RMB, TPGS 01b',
+  '12 00 00 0008 00',
+  '00 80 06 12 5b 18 00 02',
+  { removable: true },
+)
+golden(
+  'VPD 86h Extended INQUIRY Data, SPC-4 7.8.7',
+  '12 01 86 00ff 00',
+  // SIMPSUP, V_SUP, sense data of up to 252 bytes
+  `00 86 003c 00 01 01 00 00 00 0000 00 fc ${'00'.repeat(50)}`,
+)
+golden(
+  'VPD 87h Mode Page Policy: shared, SPC-4 7.8.11',
+  '12 01 87 00ff 00',
+  '00 87 0004 3f ff 00 00',
+)
+settable(
+  'VPD B1h of a unit that can be erased: WABEREQ and WACEREQ 01b',
+  '12 01 b1 00ff 00',
+  `00 b1 003c 0001 00 50 ${'00'.repeat(56)}`,
+)
+golden(
+  'REPORT TARGET PORT GROUPS, length only, SPC-4 6.37',
+  'a3 0a 00000000 000000ff 00 00',
+  // one group, active and optimized, which alone is supported; one port
+  '0000000c 00 01 0001 00 00 00 01 0000 0001',
+)
+golden(
+  'REPORT TARGET PORT GROUPS, extended header',
+  'a3 2a 00000000 000000ff 00 00',
+  '00000010 10 00 0000 00 01 0001 00 00 00 01 0000 0001',
+)
+golden(
+  'REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS, SPC-4 6.36',
+  'a3 0d 00 000000 000000ff 00 00',
+  // ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LOGICAL UNIT RESET, TARGET RESET
+  'da 00 00 00',
+)
+golden(
+  'REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS, extended: within 10 s',
+  'a3 0d 80 000000 000000ff 00 00',
+  'da 00 00 0c 01 00 da 00 00000064 00000064',
+)
+settable(
+  'MODE SENSE (6), changeable: D_SENSE and SWP',
+  '1a 08 4a 00 ff 00',
+  '0f 00 10 00 0a 0a 04 00 08 00 0000 0000 0000',
+)
+settable(
+  'MODE SENSE (10), default values of the control page',
+  '5a 08 8a 00 000000 00ff 00',
+  `0012 00 10 00 00 0000 ${control}`,
+)
+settable(
+  'MODE SENSE (6), blocks of 4096 bytes',
+  '1a 00 0a 00 ff 00',
+  `17 00 10 08 00000100 00 001000 ${control}`,
+  { blocks: 256, blockBytes: 4096 },
+)
+settable(
+  'LOG SENSE, supported pages, SPC-4 7.3.16',
+  '4d 00 40 00 00 0000 00ff 00',
+  '00 00 0002 00 2f',
+)
+settable(
+  'LOG SENSE, supported pages and subpages, SPC-4 7.3.17',
+  '4d 00 40 ff 00 0000 00ff 00',
+  '40 ff 0006 00 00 00 ff 2f 00',
+)
+settable(
+  'LOG SENSE, informational exceptions: none, no temperature, SPC-4 7.3.9',
+  '4d 00 6f 00 00 0000 00ff 00',
+  '2f 00 0008 0000 03 04 00 00 ff 00',
+)
+settable(
+  'READ DEFECT DATA (10): empty lists, SBC-3 5.17',
+  '37 00 18 00000000 00ff 00',
+  '00 18 0000',
+)
+settable(
+  'READ DEFECT DATA (12): empty lists, SBC-3 5.18',
+  'b7 0d 00000000 000000ff 00 00',
+  '00 0d 0000 00000000',
+)
+
+t.test('thin provisioning with a pool: threshold, space, what is reported', async (t) => {
+  const unit = new MemoryUnit({ blocks: 128 * 100 }, settings())
+  unit.space = { usedBlocks: () => 128 * 7, availableBlocks: () => 128 * 50 + 1 }
+  const rig = new ScsiRig(unit)
+  const rows = [
+    // THRESHOLD EXPONENT 7: sets of 128 blocks
+    ['12 01 b2 00ff 00', '00 b2 0004 07 e4 02 00'],
+    // LBPERE in the read-write error recovery page
+    ['1a 08 01 00 ff 00', '0f 00 10 00 01 0a 00 00 00 00 00 80 00 00 0000'],
+    // ENABLED, soft, decreasing; available space; a tenth of 100 sets
+    ['1a 08 1c 02 ff 00', `1b 00 10 00 5c 02 0014 00 ${'00'.repeat(11)} 80 01 0000 0000000a`],
+    ['4d 00 40 00 00 0000 00ff 00', '00 00 0003 00 0c 2f'],
+    // available 50 sets, used 7 sets, both of this unit alone. SBC-3 6.4.4
+    [
+      '4d 00 4c 00 00 0000 00ff 00',
+      '0c 00 0018 0001 03 08 00000032 01 000000 0002 03 08 00000007 01 000000',
+    ],
+    ['4d 00 4c 00 00 0002 00ff 00', '0c 00 000c 0002 03 08 00000007 01 000000'],
+  ] as const
+  for (const [cdb, want] of rows) {
+    t.equal((await rig.dataOf(cdb)).toString('hex'), hex(want).toString('hex'), cdb)
+  }
+})
