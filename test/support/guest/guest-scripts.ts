@@ -32,7 +32,7 @@ status=$(grep -l status /sys/class/virtio-ports/*/name); status=/dev/$(basename 
 sh /script.sh > $output 2>&1
 echo $? > $status
 sync
-reboot -f
+poweroff -f
 `
 }
 
@@ -42,18 +42,37 @@ export const guestLibrary = `set -eu
 mke2fs() { /usr/sbin/mke2fs "$@"; }
 say() { echo "== $*"; }
 fail() { echo "FAILED: $*"; exit 1; }
-# attach PORTAL IQN: logs in and prints the disk's device
+# attach PORTAL IQN [IFACE]: logs in and prints the disk's device
 attach() {
-  iscsiadm -m node -p "$1" -T "$2" --login >&2
-  for try in $(seq 100); do
-    for link in /sys/class/iscsi_session/*; do
-      [ "$(cat $link/targetname)" = "$2" ] || continue
-      disk=$(ls -d $link/device/target*/*/block/* 2>/dev/null | head -1)
-      [ -n "$disk" ] && echo /dev/$(basename $disk) && return
-    done
+  iscsiadm -m node -p "$1" -T "$2" -I "\${3:-default}" --login >&2
+  disk_of $(ls /sys/class/iscsi_session | sort -V | tail -1)
+}
+# disk_of SESSION: waits for the disk of a session and prints its device
+disk_of() {
+  for try in $(seq 300); do
+    disk=$(ls -d /sys/class/iscsi_session/$1/device/target*/*/block/* 2>/dev/null | head -1)
+    [ -n "$disk" ] && echo /dev/$(basename $disk) && return
     sleep 0.1
   done
-  fail "no disk of $2 after 10 s"
+  fail "no disk of $1 after 30 s"
+}
+# range FIRST COUNT DEVICE: these MiB of the disk itself
+range() { dd if=$3 bs=1M skip=$1 count=$2 iflag=direct 2>/dev/null; }
+# fill FIRST COUNT DEVICE: noise in these MiB, kept in /tmp/noise
+fill() {
+  dd if=/dev/urandom of=/tmp/noise bs=1M count=$2 2>/dev/null
+  dd if=/tmp/noise of=$3 bs=1M seek=$1 oflag=direct 2>/dev/null
+}
+# refused WHAT COMMAND...: the command must fail
+refused() {
+  what=$1; shift
+  if "$@" > /tmp/refused 2>&1; then fail "$what was possible"; fi
+  say "refused: $what"
+}
+no_complaints() {
+  if dmesg | grep -iE 'I/O error|detected conn error|timing out|EXT4-fs error'; then
+    fail kernel complaints
+  fi
 }
 `
 

@@ -14,6 +14,8 @@ import { buildInitramfs, guestKernel, type InitramfsOptions } from './initramfs.
 export interface GuestOptions extends Omit<InitramfsOptions, 'release'> {
   readonly deadlineMs?: number
   readonly memoryMib?: number
+  /** Image of a disk of the guest's own, /dev/vda: what is on it survives a reboot. */
+  readonly disk?: string
 }
 
 export interface GuestResult {
@@ -38,7 +40,11 @@ export class Guest {
     const initrd = join(directory, 'initrd')
     const statusFile = join(directory, 'status')
     const consoleFile = join(directory, 'console')
-    writeFileSync(initrd, buildInitramfs({ ...options, release: kernel.release }))
+    const modules = [
+      ...(options.modules ?? []),
+      ...(options.disk === undefined ? [] : ['virtio_blk']),
+    ]
+    writeFileSync(initrd, buildInitramfs({ ...options, modules, release: kernel.release }))
     const outputSocket = join(directory, 'output')
     // qemu connects to it; a file would be silent until the end, a pipe needs an open input.
     const listener = createServer((socket) => {
@@ -46,7 +52,8 @@ export class Guest {
     })
     listener.listen(outputSocket)
     const files = { initrd, statusFile, consoleFile, outputSocket, image: kernel.image }
-    const args = qemuArguments(files, options.memoryMib ?? 512)
+    const { memoryMib = 512, disk } = options
+    const args = [...qemuArguments(files, memoryMib), ...diskArguments(disk)]
     this.#process = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'inherit', 'inherit'] })
     const timer = setTimeout(() => this.kill(), options.deadlineMs ?? defaultDeadlineMs)
     this.ended = this.#end(listener).then(() => {
@@ -109,11 +116,17 @@ interface MachineFiles {
   readonly outputSocket: string
 }
 
+/** A guest that has a disk may boot again; any other ends when it asks for that, or panics. */
+function diskArguments(disk: string | undefined): string[] {
+  if (disk === undefined) return ['-no-reboot']
+  return ['-drive', `file=${disk},format=raw,if=virtio`]
+}
+
 function qemuArguments(machine: MachineFiles, memoryMib: number): string[] {
   const append = 'console=ttyS0 mitigations=off nokaslr quiet panic=-1'
   return [
     ...['-machine', 'q35,accel=tcg', '-cpu', 'max', '-m', `${memoryMib}`],
-    ...['-nodefaults', '-display', 'none', '-no-reboot', '-no-user-config'],
+    ...['-nodefaults', '-display', 'none', '-no-user-config'],
     ...['-kernel', machine.image, '-initrd', machine.initrd, '-append', append],
     ...['-serial', `file:${machine.consoleFile}`],
     ...['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net'],
