@@ -24,7 +24,7 @@ function functions(extended: boolean): Buffer {
 export const reportTaskManagementCommands: readonly Command[] = [
   command(reportTaskManagementFunctions, {
     medium: 'none',
-    reservation: 'never',
+    reservation: 'read',
     inAnyState: true,
     transfer: dataIn,
     run: (_call, fields) => allocated(functions(fields.returnExtended), fields.allocationLength),

@@ -169,7 +169,9 @@ export class Host implements RpcNetwork {
       net.clock.after(0, () => receiver.ended(error))
       return { cancel: () => undefined }
     }
-    const sink = new MemorySink(net.clock, receiver, () => to.#sinks.delete(sink))
+    const reaches = (): boolean => net.reaches(to, this)
+    const over = (): boolean => to.#sinks.delete(sink)
+    const sink = new MemorySink({ clock: net.clock, receiver, reaches, over })
     to.#sinks.add(sink)
     method.handle(Buffer.from(request), sink, { address: this.name })
     return { cancel: () => sink.end() }
@@ -195,12 +197,21 @@ class MemorySink implements RpcSink {
   readonly #listeners: (() => void)[] = []
   readonly #waiting: (() => void)[] = []
   #timer: Cancel | undefined
+  readonly #reaches: () => boolean
+  /** Something got lost: nothing comes any more, for a stream has no gaps. */
+  #broken = false
   #open = true
 
-  constructor(clock: Clock, receiver: RpcReceiver, over: () => void) {
-    this.#clock = clock
-    this.#receiver = receiver
-    this.#listeners.push(over)
+  constructor(stream: {
+    readonly clock: Clock
+    readonly receiver: RpcReceiver
+    readonly reaches: () => boolean
+    readonly over: () => void
+  }) {
+    this.#clock = stream.clock
+    this.#receiver = stream.receiver
+    this.#reaches = stream.reaches
+    this.#listeners.push(stream.over)
   }
 
   send(message: Uint8Array): boolean {
@@ -230,7 +241,9 @@ class MemorySink implements RpcSink {
 
   #deliver(): void {
     this.#timer = undefined
-    for (const message of this.#queue.splice(0)) this.#receiver.message(message)
+    const messages = this.#queue.splice(0)
+    if (!this.#reaches()) this.#broken = true
+    if (!this.#broken) for (const message of messages) this.#receiver.message(message)
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 }
