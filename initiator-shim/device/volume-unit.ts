@@ -209,6 +209,7 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
 }
 
 function factsOf(map: VolumeMap): UnitFacts {
-  const { volumeId, blocks, blockBytes } = map
-  return unitFacts(volumeId, { blocks, blockBytes, thin: true, ...atomicFacts(map) })
+  const { volumeId, blocks, blockBytes, removable, readOnly } = map
+  const kind = { blocks, blockBytes, removable, readOnly, thin: true }
+  return unitFacts(volumeId, { ...kind, ...atomicFacts(map) })
 }

@@ -13,6 +13,8 @@ export function volumeJson(map: VolumeMap) {
     generation: map.generation,
     blockSize: map.blockBytes,
     blocks: map.blocks,
+    removable: map.removable,
+    readOnly: map.readOnly,
     stale: map.stalePolicy,
     holdSeconds: map.holdMs / 1000,
     leaseSeconds: map.leaseMs / 1000,

@@ -1,7 +1,7 @@
 /** `palisade volume …`: create, list, show, grow, delete, fence, admit. */
 import { type Command, Option } from 'commander'
 import { StorageError } from '../base/errors.ts'
-import { blockBytes } from '../base/limits.ts'
+import { blockSizes, smallestBlockBytes } from '../base/limits.ts'
 import type { StalePolicy, VolumeMap } from '../volume/map.ts'
 import { collect, parseCount, parseSeconds } from './config-file.ts'
 import {
@@ -32,6 +32,9 @@ function addCreate(parent: Command): void {
     .option('--size <SIZE>', 'for example 10GiB; KiB to TiB binary, kB to TB decimal, plain: bytes')
     .option('--stripe <N>', 'stripe over N different servers')
     .option('--partition <SERVER=SIZE>', 'a part of the volume on this server', collect, [])
+    .addOption(blockSizeOption())
+    .option('--removable', 'a medium that initiators can eject and load again')
+    .option('--read-only', 'nobody may write it')
     .addOption(staleOption())
     .option('--hold <SECS>', 'how long commands wait while no server can serve them (60)')
     .option(
@@ -39,6 +42,12 @@ function addCreate(parent: Command): void {
       'how long replicas confirm one another (2); no effect before there are mirrors',
     )
     .action(createVolume)
+}
+
+function blockSizeOption(): Option {
+  const sizes = blockSizes.map(String)
+  const text = 'logical blocks of so many bytes; physical ones are 4096'
+  return new Option('--block-size <BYTES>', text).choices(sizes).default(String(smallestBlockBytes))
 }
 
 function staleOption(): Option {
@@ -50,21 +59,28 @@ interface CreateOptions extends VerbOptions {
   readonly size?: string
   readonly stripe?: string
   readonly partition: readonly string[]
+  readonly blockSize: string
+  readonly removable?: boolean
+  readonly readOnly?: boolean
   readonly stale: StalePolicy
   readonly hold?: string
   readonly lease?: string
 }
 
 async function createVolume(name: string, options: CreateOptions): Promise<void> {
-  const partitions = options.partition.map(parsePartition)
+  const blockBytes = Number(options.blockSize)
+  const partitions = options.partition.map((text) => parsePartition(text, blockBytes))
   if (options.size === undefined && partitions.length === 0) {
     throw new StorageError('invalid', '--size is missing: for example --size 10GiB')
   }
   const request = {
     name,
-    sizeBytes: options.size === undefined ? 0 : parseVolumeSize(options.size),
+    sizeBytes: options.size === undefined ? 0 : parseVolumeSize(options.size, blockBytes),
     stripe: options.stripe === undefined ? 0 : parseCount(options.stripe, '--stripe', [2, 64]),
     partitions,
+    blockBytes,
+    removable: options.removable === true,
+    readOnly: options.readOnly === true,
     stalePolicy: options.stale,
     holdMs: options.hold === undefined ? 0 : parseSeconds(options.hold, '--hold'),
     leaseMs: options.lease === undefined ? 0 : parseSeconds(options.lease, '--lease'),
@@ -72,11 +88,11 @@ async function createVolume(name: string, options: CreateOptions): Promise<void>
   await change(options, name, 'created', (admin) => admin.createVolume(request, changeDeadlineMs))
 }
 
-function parseVolumeSize(text: string): number {
+function parseVolumeSize(text: string, blockBytes: number): number {
   return parseSize(text, { field: '--size', multipleOfBytes: blockBytes })
 }
 
-function parsePartition(text: string): { server: string; sizeBytes: number } {
+function parsePartition(text: string, blockBytes: number): { server: string; sizeBytes: number } {
   const [server, size, ...rest] = text.split('=')
   if (!server || size === undefined || rest.length > 0) {
     throw new StorageError('invalid', `--partition: "${text}" is not SERVER=SIZE`)
@@ -146,6 +162,7 @@ async function showVolume(name: string, options: VerbOptions): Promise<void> {
     summary(map),
     `iqn         ${map.iqn}, LUN 0`,
     `identity    ${map.volumeId}`,
+    `blocks      ${map.blockBytes} bytes${traits(map)}`,
     `policies    --stale ${map.stalePolicy}, --hold ${map.holdMs / 1000}, --lease ${map.leaseMs / 1000}`,
     `fenced      ${fenced.join(', ') || 'nobody'}`,
     `shut out    ${shutOutText(status.shutOut)}, by ${status.shutOut.changes} changes`,
@@ -154,6 +171,10 @@ async function showVolume(name: string, options: VerbOptions): Promise<void> {
     '',
     ...mapTable(map),
   ])
+}
+
+function traits({ removable, readOnly }: VolumeMap): string {
+  return `${removable ? ', removable' : ''}${readOnly ? ', read-only' : ''}`
 }
 
 export function mapTable(map: VolumeMap): string[] {
@@ -178,7 +199,8 @@ function addGrow(parent: Command): void {
       if (options.size === undefined) {
         throw new StorageError('invalid', '--size is missing: the new size, for example 20GiB')
       }
-      const sizeBytes = parseVolumeSize(options.size)
+      // What its blocks need beyond that is for the manager to say, who knows their size.
+      const sizeBytes = parseVolumeSize(options.size, smallestBlockBytes)
       const grow = (admin: Admin) => admin.growVolume({ name, sizeBytes }, changeDeadlineMs)
       await change(options, name, 'grew', grow)
     })

@@ -3,7 +3,7 @@
  * out. Placement runs one request at a time, so that two do not plan the same space.
  */
 import { StorageError } from '../base/errors.ts'
-import { blockBytes, manager as limits } from '../base/limits.ts'
+import { blockSizes, manager as limits, smallestBlockBytes } from '../base/limits.ts'
 import type {
   CreateVolumeRequest,
   DeleteVolumeRequest,
@@ -30,6 +30,7 @@ import {
 import {
   type Candidate,
   type Placed,
+  type PlacementRequest,
   pagesOf,
   placeByHand,
   placeLinear,
@@ -86,16 +87,18 @@ export class VolumeAdmin {
 
   async create(request: CreateVolumeRequest): Promise<VolumeReply> {
     const blocks = checkCreate(request)
+    const blockBytes = blockBytesOf(request)
     const { volumes, random } = this.#context
     const volume = await this.#exclusively(async () => {
       if (volumes.all.some(({ map }) => map.name === request.name)) {
         throw new StorageError('conflict', `name: there is a volume "${request.name}" already`)
       }
       const { candidates, homes } = await this.#freshCandidates()
-      const placed = place(request, { start: 0, blocks, candidates })
-      const { name, stalePolicy, holdMs, leaseMs } = request
+      const placed = place(request, { start: 0, blocks, blockBytes, candidates })
+      const { name, stalePolicy, holdMs, leaseMs, removable = false, readOnly = false } = request
+      const kind = { name, blocks, blockBytes, removable, readOnly }
       const timing = { holdMs: holdMs || limits.holdMs, leaseMs: leaseMs || limits.leaseMs }
-      const empty = emptyVolume({ name, blocks, stalePolicy, ...timing }, random)
+      const empty = emptyVolume({ ...kind, stalePolicy, ...timing }, random)
       return volumes.create(withSegments(empty, placed, homes, random))
     })
     await this.#undoRefused(volume)
@@ -107,14 +110,15 @@ export class VolumeAdmin {
     const volume = volumes.named(name)
     return this.#exclusively(async () => {
       const base = volume.map
-      const added = blocksOf('size', sizeBytes) - base.blocks
+      const { blockBytes } = base
+      const added = blocksOf('size', sizeBytes, blockBytes) - base.blocks
       if (added === 0) return { map: this.#context.handOut(base), shutOutMs: 0 }
       if (added < 0) {
         const now = base.blocks * blockBytes
         throw new StorageError('invalid', `size: ${sizeBytes} is less than ${now}: it only grows`)
       }
       const { candidates, homes } = await this.#freshCandidates()
-      const request = { start: base.blocks, blocks: added, candidates }
+      const request = { start: base.blocks, blocks: added, blockBytes, candidates }
       const columns = base.segments[0]?.stripe?.count ?? 0
       const placed = columns > 0 ? placeStriped(request, columns) : placeLinear(request)
       const grown = withSegments(base, placed, homes, random)
@@ -226,13 +230,10 @@ export class VolumeAdmin {
   }
 }
 
-function place(
-  { stripe, partitions }: CreateVolumeRequest,
-  request: { start: number; blocks: number; candidates: readonly Candidate[] },
-): Placed[] {
+function place({ stripe, partitions }: CreateVolumeRequest, request: PlacementRequest): Placed[] {
   if (partitions.length > 0) {
     const sizes = partitions.map(({ server, sizeBytes }) => {
-      return { server, blocks: blocksOf(`partition ${server}`, sizeBytes) }
+      return { server, blocks: blocksOf(`partition ${server}`, sizeBytes, request.blockBytes) }
     })
     return placeByHand(request, sizes)
   }
@@ -250,25 +251,37 @@ function checkCreate(request: CreateVolumeRequest): number {
   if (leaseMs !== 0 && (leaseMs < leastMs || leaseMs > mostMs)) {
     throw invalid(`lease: ${leaseMs} ms is not ${leastMs} to ${mostMs}`)
   }
-  const blocks = sizeInBlocks(request.sizeBytes, partitions)
-  if (stripe > 1 && pagesOf({ blocks }) < stripe) {
+  const blockBytes = blockBytesOf(request)
+  if (!blockSizes.some((bytes) => bytes === blockBytes)) {
+    throw invalid(`block size: ${blockBytes} bytes are not ${blockSizes.join(' or ')}`)
+  }
+  const blocks = sizeInBlocks(request.sizeBytes, partitions, blockBytes)
+  if (stripe > 1 && pagesOf({ blocks }, blockBytes) < stripe) {
     throw invalid(`size: ${request.sizeBytes} bytes are less than 64 KiB for each column`)
   }
   return blocks
 }
 
-function sizeInBlocks(sizeBytes: number, partitions: readonly Partition[]): number {
-  if (partitions.length === 0) return blocksOf('size', sizeBytes)
+function blockBytesOf({ blockBytes = 0 }: CreateVolumeRequest): number {
+  return blockBytes === 0 ? smallestBlockBytes : blockBytes
+}
+
+function sizeInBlocks(
+  sizeBytes: number,
+  partitions: readonly Partition[],
+  blockBytes: number,
+): number {
+  if (partitions.length === 0) return blocksOf('size', sizeBytes, blockBytes)
   const sum = partitions
-    .map((each) => blocksOf(`partition ${each.server}`, each.sizeBytes))
+    .map((each) => blocksOf(`partition ${each.server}`, each.sizeBytes, blockBytes))
     .reduce((total, blocks) => total + blocks, 0)
-  if (sizeBytes !== 0 && blocksOf('size', sizeBytes) !== sum) {
+  if (sizeBytes !== 0 && blocksOf('size', sizeBytes, blockBytes) !== sum) {
     throw invalid(`partition: the sizes add up to ${sum * blockBytes} bytes, not to ${sizeBytes}`)
   }
   return sum
 }
 
-function blocksOf(field: string, bytes: number): number {
+function blocksOf(field: string, bytes: number, blockBytes: number): number {
   if (bytes < blockBytes || bytes % blockBytes !== 0) {
     throw invalid(`${field}: ${bytes} bytes are not a multiple of ${blockBytes}, at least one`)
   }

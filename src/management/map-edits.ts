@@ -2,7 +2,6 @@
  * What a change does to a map, as pure functions: old map in, draft out. The generation comes with
  * the commit. Nothing here knows how a change is carried out.
  */
-import { blockBytes } from '../base/limits.ts'
 import type { Random } from '../ports/random.ts'
 import type { Admission, Replica, Segment, StalePolicy, VolumeMap } from '../volume/map.ts'
 import { serverVolumeIqn, volumeIqn } from '../volume/names.ts'
@@ -19,6 +18,9 @@ export interface Home {
 export interface NewVolume {
   readonly name: string
   readonly blocks: number
+  readonly blockBytes: number
+  readonly removable: boolean
+  readonly readOnly: boolean
   readonly stalePolicy: StalePolicy
   readonly holdMs: number
   readonly leaseMs: number
@@ -29,7 +31,6 @@ export function emptyVolume(volume: NewVolume, random: Random): MapDraft {
     ...volume,
     volumeId: random.uuid(),
     iqn: volumeIqn(volume.name),
-    blockBytes,
     segments: [],
     admissions: [],
     deleted: false,

@@ -4,7 +4,7 @@
  * Striped: as many different servers as columns, or an error. By hand: as asked. Pure.
  */
 import { StorageError } from '../base/errors.ts'
-import { blockBytes, pageBytes, stripeUnitBytes } from '../base/limits.ts'
+import { pageBytes, stripeUnitBytes } from '../base/limits.ts'
 import type { Segment, Stripe } from '../volume/map.ts'
 import { replicaBlocks } from '../volume/routing.ts'
 
@@ -26,18 +26,18 @@ export interface PlacementRequest {
   /** First block of the volume that is new, and how many are. */
   readonly start: number
   readonly blocks: number
+  readonly blockBytes: number
   readonly candidates: readonly Candidate[]
 }
 
-const pageBlocks = pageBytes / blockBytes
-const unitBlocks = stripeUnitBytes / blockBytes
-
 /** Pages that a replica of the segment can come to hold. */
-export function pagesOf(segment: Pick<Segment, 'blocks' | 'stripe'>): number {
-  return Math.ceil(replicaBlocks(segment) / pageBlocks)
+export function pagesOf(segment: Pick<Segment, 'blocks' | 'stripe'>, blockBytes: number): number {
+  return Math.ceil((replicaBlocks(segment) * blockBytes) / pageBytes)
 }
 
-export function placeLinear({ start, blocks, candidates }: PlacementRequest): Placed[] {
+export function placeLinear(request: PlacementRequest): Placed[] {
+  const { start, blocks, blockBytes, candidates } = request
+  const pageBlocks = pageBytes / blockBytes
   const placed: Placed[] = []
   let next = start
   let missing = blocks
@@ -49,13 +49,14 @@ export function placeLinear({ start, blocks, candidates }: PlacementRequest): Pl
     next += here
     missing -= here
   }
-  if (missing > 0) throw noSpace(blocks, candidates)
+  if (missing > 0) throw noSpace(request, candidates)
   return placed
 }
 
 /** `columns` may come out smaller where the extent is too short to give each column a unit. */
 export function placeStriped(request: PlacementRequest, columns: number): Placed[] {
-  const { start, blocks, candidates } = request
+  const { start, blocks, blockBytes, candidates } = request
+  const unitBlocks = stripeUnitBytes / blockBytes
   const count = Math.min(columns, Math.ceil(blocks / unitBlocks))
   if (count === 1) return placeOnOne(request)
   const chosen = byFreeSpace(candidates).slice(0, count)
@@ -67,24 +68,25 @@ export function placeStriped(request: PlacementRequest, columns: number): Placed
   const placed = chosen.map(({ serverId }, index) => {
     return { serverId, start, blocks, stripe: { index, count, unitBlocks } }
   })
-  if (placed.some((each, i) => pagesOf(each) > chosen[i]!.freePages)) {
-    throw noSpace(blocks, chosen)
+  if (placed.some((each, i) => pagesOf(each, blockBytes) > chosen[i]!.freePages)) {
+    throw noSpace(request, chosen)
   }
   return placed
 }
 
 /** One server for the whole extent: what is left of a stripe set too short for two columns. */
-function placeOnOne({ start, blocks, candidates }: PlacementRequest): Placed[] {
+function placeOnOne(request: PlacementRequest): Placed[] {
+  const { start, blocks, blockBytes, candidates } = request
   const [most] = byFreeSpace(candidates)
-  if (most === undefined || pagesOf({ blocks }) > most.freePages) {
-    throw noSpace(blocks, candidates)
+  if (most === undefined || pagesOf({ blocks }, blockBytes) > most.freePages) {
+    throw noSpace(request, candidates)
   }
   return [{ serverId: most.serverId, start, blocks }]
 }
 
 /** Placement by hand: the sizes, in order, add up to the extent. */
 export function placeByHand(
-  { start, candidates }: PlacementRequest,
+  { start, blockBytes, candidates }: PlacementRequest,
   partitions: readonly { readonly server: string; readonly blocks: number }[],
 ): Placed[] {
   const used = new Map<string, number>()
@@ -93,8 +95,8 @@ export function placeByHand(
     const candidate = candidates.find(({ name }) => name === server)
     if (candidate === undefined) throw unknownServer(server, candidates)
     const { serverId, freePages } = candidate
-    const pages = (used.get(serverId) ?? 0) + pagesOf({ blocks })
-    if (pages > freePages) throw noSpace(blocks, [candidate])
+    const pages = (used.get(serverId) ?? 0) + pagesOf({ blocks }, blockBytes)
+    if (pages > freePages) throw noSpace({ blocks, blockBytes }, [candidate])
     used.set(serverId, pages)
     const placed = { serverId, start: next, blocks }
     next += blocks
@@ -117,7 +119,10 @@ function unknownServer(server: string, candidates: readonly Candidate[]): Storag
   )
 }
 
-function noSpace(blocks: number, candidates: readonly Candidate[]): StorageError {
+function noSpace(
+  { blocks, blockBytes }: Pick<PlacementRequest, 'blocks' | 'blockBytes'>,
+  candidates: readonly Candidate[],
+): StorageError {
   const free = byFreeSpace(candidates).map(
     ({ name, freePages }) => `${name} ${freePages * pageBytes}`,
   )

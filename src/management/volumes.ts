@@ -90,7 +90,9 @@ export class Volumes {
     let pages = 0
     for (const { map } of this.#of(serverId)) {
       for (const segment of map.segments) {
-        if (segment.replicas.some((each) => each.serverId === serverId)) pages += pagesOf(segment)
+        if (segment.replicas.some((each) => each.serverId === serverId)) {
+          pages += pagesOf(segment, map.blockBytes)
+        }
       }
     }
     return pages

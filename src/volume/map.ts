@@ -28,6 +28,10 @@ export interface VolumeMap {
   readonly leaseMs: number
   /** What initiators have set on it; absent: nobody ever did. */
   readonly shared?: VersionedState
+  /** Initiators may eject its medium, and load it again. */
+  readonly removable: boolean
+  /** Nobody may write it. */
+  readonly readOnly: boolean
   /** True once the volume is deleted: servers free its pages and forget it. */
   readonly deleted: boolean
 }

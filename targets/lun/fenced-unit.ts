@@ -59,9 +59,10 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
   get facts(): UnitFacts {
     const blocks = this.#view?.segment.blocks ?? 0
     if (this.#facts?.blocks !== blocks) {
-      const { blockBytes } = this.#context.volume.map
+      const { blockBytes, readOnly } = this.#context.volume.map
       const atomicBlocks = atomicBytes / blockBytes
-      this.#facts = unitFacts(this.#segmentId, { blocks, blockBytes, thin: true, atomicBlocks })
+      const kind = { blocks, blockBytes, readOnly, thin: true, atomicBlocks }
+      this.#facts = unitFacts(this.#segmentId, kind)
     }
     return this.#facts
   }

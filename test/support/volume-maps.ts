@@ -56,6 +56,8 @@ export function testMap(changes: Partial<VolumeMap> = {}): VolumeMap {
     stalePolicy: 'reject',
     holdMs: 60_000,
     leaseMs: 2_000,
+    removable: false,
+    readOnly: false,
     deleted: false,
     ...changes,
     segments,

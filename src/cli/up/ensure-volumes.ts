@@ -31,6 +31,17 @@ function checkSame(wanted: WantedVolume, map: VolumeMap): void {
     const asked = wanted.stripe === undefined ? 'linear' : `stripe=${wanted.stripe}`
     throw different(map, `${has}, not ${asked}`, 'a layout is never changed; leave it out')
   }
+  checkKind(wanted, map)
+}
+
+function checkKind(wanted: WantedVolume, map: VolumeMap): void {
+  const kind = (one: Pick<VolumeMap, 'blockBytes' | 'removable' | 'readOnly'>): string => {
+    const words = [one.removable ? ', removable' : '', one.readOnly ? ', read-only' : '']
+    return `${one.blockBytes}-byte blocks${words.join('')}`
+  }
+  if (kind(wanted) === kind(map)) return
+  const advice = 'that is never changed; say the same'
+  throw different(map, `has ${kind(map)}, not ${kind(wanted)}`, advice)
 }
 
 function different(map: VolumeMap, what: string, advice: string): StorageError {
@@ -41,8 +52,8 @@ export async function createVolumes(
   admin: AdminClient,
   missing: readonly WantedVolume[],
 ): Promise<void> {
-  for (const { name, sizeBytes, stripe } of missing) {
-    const request = { name, sizeBytes, stripe: stripe ?? 0, ...defaults }
+  for (const { stripe = 0, ...volume } of missing) {
+    const request = { ...volume, stripe, ...defaults }
     await admin.createVolume(request, changeDeadlineMs)
   }
 }

@@ -1,7 +1,7 @@
-/** `--volume NAME=SIZE[,stripe=N]` of `palisade up`. */
+/** `--volume NAME=SIZE[,stripe=N][,block=4096][,removable][,read-only]` of `palisade up`. */
 
 import { StorageError } from '../../base/errors.ts'
-import { blockBytes } from '../../base/limits.ts'
+import { blockSizes, smallestBlockBytes } from '../../base/limits.ts'
 import { isName, namePatternText } from '../../volume/names.ts'
 import { parseCount } from '../config-file.ts'
 import { parseSize } from '../size.ts'
@@ -11,28 +11,68 @@ export interface WantedVolume {
   readonly sizeBytes: number
   /** Number of columns; absent for a linear volume. */
   readonly stripe?: number
+  readonly blockBytes: number
+  readonly removable: boolean
+  readonly readOnly: boolean
 }
 
 /** The most columns that a stripe set may have: as many servers as one `up` starts. */
 export const mostServers = 64
 
+const form = 'NAME=SIZE[,stripe=N][,block=512|4096][,removable][,read-only]'
+
 export function parseVolumeOption(text: string): WantedVolume {
-  const match = /^([^=]*)=([^,]*)(?:,stripe=([^,]*))?$/.exec(text)
-  const [, name, size, stripe] = match ?? []
-  if (name === undefined || size === undefined) {
-    throw new StorageError('invalid', `--volume: "${text}" is not NAME=SIZE[,stripe=N]`)
+  const [first = '', ...words] = text.split(',')
+  const [name, size, ...rest] = first.split('=')
+  if (name === undefined || size === undefined || rest.length > 0) {
+    throw wrongForm(text)
   }
   if (!isName(name)) {
     throw new StorageError('invalid', `--volume: name "${name}": ${namePatternText}`)
   }
+  const { stripe, block, removable, readOnly } = parseWords(text, words)
+  const blockBytes = parseBlock(name, block)
   const field = `--volume ${name}: size`
   const sizeBytes = parseSize(size, { field, multipleOfBytes: blockBytes })
-  if (stripe === undefined) return { name, sizeBytes }
-  return {
-    name,
-    sizeBytes,
-    stripe: parseCount(stripe, `--volume ${name}: stripe`, [2, mostServers]),
+  const volume = { name, sizeBytes, blockBytes, removable, readOnly }
+  if (stripe === undefined) return volume
+  const columns = parseCount(stripe, `--volume ${name}: stripe`, [2, mostServers])
+  return { ...volume, stripe: columns }
+}
+
+function wrongForm(text: string): StorageError {
+  return new StorageError('invalid', `--volume: "${text}" is not ${form}`)
+}
+
+interface Words {
+  stripe: string | undefined
+  block: string | undefined
+  removable: boolean
+  readOnly: boolean
+}
+
+function parseWords(text: string, words: readonly string[]): Words {
+  const found: Words = { stripe: undefined, block: undefined, removable: false, readOnly: false }
+  const seen = new Set<string>()
+  for (const word of words) {
+    const [key = '', value] = word.split('=')
+    if (seen.has(key)) throw new StorageError('invalid', `--volume: "${key}" twice in "${text}"`)
+    seen.add(key)
+    if (key === 'stripe' && value !== undefined) found.stripe = value
+    else if (key === 'block' && value !== undefined) found.block = value
+    else if (word === 'removable') found.removable = true
+    else if (word === 'read-only') found.readOnly = true
+    else throw wrongForm(text)
   }
+  return found
+}
+
+function parseBlock(name: string, block: string | undefined): number {
+  if (block === undefined) return smallestBlockBytes
+  const known = blockSizes.find((bytes) => String(bytes) === block)
+  if (known !== undefined) return known
+  const sizes = blockSizes.join(' or ')
+  throw new StorageError('invalid', `--volume ${name}: block "${block}" is not ${sizes}`)
 }
 
 /** All of them; a name given twice is an error. */

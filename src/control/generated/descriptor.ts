@@ -37,6 +37,20 @@ export const descriptor = {
               "type": "uint32",
               "id": 7,
               "protoName": "lease_ms"
+            },
+            "blockBytes": {
+              "type": "uint32",
+              "id": 8,
+              "protoName": "block_bytes"
+            },
+            "removable": {
+              "type": "bool",
+              "id": 9
+            },
+            "readOnly": {
+              "type": "bool",
+              "id": 10,
+              "protoName": "read_only"
             }
           }
         },
@@ -509,6 +523,15 @@ export const descriptor = {
             "shared": {
               "type": "SharedState",
               "id": 15
+            },
+            "removable": {
+              "type": "bool",
+              "id": 18
+            },
+            "readOnly": {
+              "type": "bool",
+              "id": 19,
+              "protoName": "read_only"
             }
           }
         },
@@ -1394,6 +1417,57 @@ export const descriptor = {
               "rule": "repeated",
               "type": "PathStatus",
               "id": 17
+            },
+            "initiators": {
+              "rule": "repeated",
+              "type": "InitiatorStatus",
+              "id": 18
+            }
+          }
+        },
+        "InitiatorStatus": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            },
+            "profile": {
+              "type": "string",
+              "id": 2
+            },
+            "addresses": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3
+            },
+            "portalGroupTag": {
+              "type": "uint32",
+              "id": 4,
+              "protoName": "portal_group_tag"
+            },
+            "headerDigest": {
+              "type": "bool",
+              "id": 5,
+              "protoName": "header_digest"
+            },
+            "dataDigest": {
+              "type": "bool",
+              "id": 6,
+              "protoName": "data_digest"
+            },
+            "errorRecoveryLevel": {
+              "type": "uint32",
+              "id": 7,
+              "protoName": "error_recovery_level"
+            },
+            "chapUser": {
+              "type": "string",
+              "id": 8,
+              "protoName": "chap_user"
+            },
+            "alias": {
+              "type": "string",
+              "id": 9
             }
           }
         },

@@ -15,6 +15,9 @@ export interface CreateVolumeRequest {
   /** 0: the default. */
   readonly holdMs: number
   readonly leaseMs: number
+  readonly blockBytes?: number
+  readonly removable?: boolean
+  readonly readOnly?: boolean
 }
 export interface Partition {
   readonly server: string

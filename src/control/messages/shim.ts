@@ -28,6 +28,24 @@ export interface FrontVolumeStatus {
   readonly dropped: number
   readonly alarms: number
   readonly paths: readonly PathStatus[]
+  readonly initiators: readonly InitiatorStatus[]
+}
+
+/** One session of an initiator with the volume. */
+export interface InitiatorStatus {
+  readonly name: string
+  /** Empty where the initiator gives none. */
+  readonly alias: string
+  /** `unknown` where it does not tell. */
+  readonly profile: string
+  /** Where its connections come from. */
+  readonly addresses: readonly string[]
+  readonly portalGroupTag: number
+  readonly headerDigest: boolean
+  readonly dataDigest: boolean
+  readonly errorRecoveryLevel: number
+  /** Empty without CHAP. */
+  readonly chapUser: string
 }
 
 export interface PathStatus {

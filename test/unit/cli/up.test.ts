@@ -69,15 +69,25 @@ t.test('the file of a cluster', async (t) => {
 })
 
 t.test('volumes on the command line', async (t) => {
-  t.same(parseVolumeOption('v1=1GiB'), { name: 'v1', sizeBytes: 2 ** 30 })
-  t.same(parseVolumeOption('a-b=4MiB,stripe=3'), {
-    name: 'a-b',
-    sizeBytes: 4 * 2 ** 20,
-    stripe: 3,
+  const plain = { blockBytes: 512, removable: false, readOnly: false }
+  t.same(parseVolumeOption('v1=1GiB'), { name: 'v1', sizeBytes: 2 ** 30, ...plain })
+  const sizeBytes = 4 * 2 ** 20
+  t.same(parseVolumeOption('a-b=4MiB,stripe=3'), { name: 'a-b', sizeBytes, stripe: 3, ...plain })
+  const other = { blockBytes: 4096, removable: true, readOnly: true }
+  t.same(parseVolumeOption('v=4MiB,read-only,block=4096,stripe=2,removable'), {
+    ...{ name: 'v', sizeBytes, stripe: 2 },
+    ...other,
   })
   const rows: [string, RegExp][] = [
     ['v1', /"v1" is not NAME=SIZE\[,stripe=N\]/],
     ['v1=1GiB,mirror=2', /is not NAME=SIZE/],
+    ['v1=1GiB,removable=1', /is not NAME=SIZE/],
+    ['v1=1GiB,stripe', /is not NAME=SIZE/],
+    ['v1=1GiB,', /is not NAME=SIZE/],
+    ['v1=1GiB,stripe=2,stripe=2', /"stripe" twice/],
+    ['v1=1GiB,block=1024', /--volume v1: block "1024" is not 512 or 4096/],
+    ['v1=512,block=4096', /--volume v1: size: "512" is too small/],
+    ['v1=4608,block=4096', /not a multiple of 4096/],
     ['V1=1GiB', /name "V1": 1 to 63 of a-z/],
     ['=1GiB', /name ""/],
     ['v1=1000', /--volume v1: size: "1000" is 1000 bytes, not a multiple/],

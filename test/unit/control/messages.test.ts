@@ -57,6 +57,8 @@ const volumeMap: fc.Arbitrary<VolumeMap> = record({
   stalePolicy: fc.constantFrom('reject', 'ignore'),
   holdMs: uint32,
   leaseMs: uint32,
+  removable: fc.boolean(),
+  readOnly: fc.boolean(),
   deleted: fc.boolean(),
 })
 const order = record({ term: uint64, number: uint64 })
@@ -95,6 +97,9 @@ await t.test('absent is absent, and default values are there', async (t) => {
     stalePolicy: 'ignore',
     holdMs: 0,
     leaseMs: 2000,
+    blockBytes: 4096,
+    removable: true,
+    readOnly: false,
   } as const
   t.strictSame(createVolumeRequestCodec.decode(createVolumeRequestCodec.encode(create)), create)
   const status = statusReplyCodec.decode(Buffer.alloc(0))
@@ -134,6 +139,8 @@ await t.test('bytes that are no message', async (t) => {
     stalePolicy: 'reject',
     holdMs: 0,
     leaseMs: 0,
+    removable: false,
+    readOnly: false,
     deleted: false,
   })
   t.throws(() => volumeMapCodec.decode(map.subarray(0, map.length - 1)), { code: 'invalid' })

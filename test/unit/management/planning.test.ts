@@ -19,7 +19,8 @@ function candidates(...freePages: number[]): Candidate[] {
 
 await t.test('linear: the fewest servers, most free space first', async (t) => {
   const servers = candidates(10, 30, 20)
-  const at = (blocks: number) => placeLinear({ start: 0, blocks, candidates: servers })
+  const at = (blocks: number) =>
+    placeLinear({ start: 0, blocks, blockBytes: 512, candidates: servers })
   t.strictSame(at(30 * pageBlocks), [{ serverId: 'id1', start: 0, blocks: 30 * pageBlocks }])
   t.strictSame(at(31 * pageBlocks), [
     { serverId: 'id1', start: 0, blocks: 30 * pageBlocks },
@@ -30,14 +31,17 @@ await t.test('linear: the fewest servers, most free space first', async (t) => {
     code: 'no-space',
     message: /do not fit; free bytes: s1 1966080, s2 1310720, s0 655360/,
   })
-  t.throws(() => placeLinear({ start: 0, blocks: 1, candidates: [] }), /no server can take data/)
-  const [grown] = placeLinear({ start: 777, blocks: 1, candidates: servers })
+  t.throws(
+    () => placeLinear({ start: 0, blocks: 1, blockBytes: 512, candidates: [] }),
+    /no server can take data/,
+  )
+  const [grown] = placeLinear({ start: 777, blocks: 1, blockBytes: 512, candidates: servers })
   t.equal(grown?.start, 777)
 })
 
 await t.test('striped: as many different servers as columns', async (t) => {
   const servers = candidates(10, 30, 20, 20)
-  const request = { start: 0, blocks: 40 * pageBlocks, candidates: servers }
+  const request = { start: 0, blocks: 40 * pageBlocks, blockBytes: 512, candidates: servers }
   const placed = placeStriped(request, 3)
   t.strictSame(
     placed.map(({ serverId }) => serverId),
@@ -58,7 +62,7 @@ await t.test('striped: as many different servers as columns', async (t) => {
 })
 
 await t.test('by hand', async (t) => {
-  const request = { start: 0, blocks: 0, candidates: candidates(10, 30) }
+  const request = { start: 0, blocks: 0, blockBytes: 512, candidates: candidates(10, 30) }
   const partitions = [
     { server: 's1', blocks: 100 },
     { server: 's0', blocks: 300 },
@@ -85,13 +89,13 @@ await t.test('nothing is over-committed and nothing is left out', async (t) => {
       fc.nat(5),
       (free, blocks, columns) => {
         const servers = candidates(...free)
-        const request = { start: 0, blocks, candidates: servers }
+        const request = { start: 0, blocks, blockBytes: 512, candidates: servers }
         const used = new Map<string, number>()
         let next = 0
         try {
           const placed = columns === 0 ? placeLinear(request) : placeStriped(request, columns)
           for (const each of placed) {
-            used.set(each.serverId, (used.get(each.serverId) ?? 0) + pagesOf(each))
+            used.set(each.serverId, (used.get(each.serverId) ?? 0) + pagesOf(each, 512))
             if (each.stripe !== undefined) {
               next = blocks
               continue
