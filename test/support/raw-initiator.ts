@@ -74,6 +74,7 @@ export interface DataOutOptions {
 
 /** The end of a command as its initiator sees it. */
 export interface CommandEnd {
+  readonly statSn: number
   readonly status: number
   readonly data: Buffer
   readonly sense: Buffer
