@@ -3,6 +3,7 @@
  * a block on a storage server by hand. Generations are plain JSON numbers.
  */
 import type { Segment, VolumeMap } from '../volume/map.ts'
+import { reservationsJson } from './reservation-text.ts'
 
 export function volumeJson(map: VolumeMap) {
   return {
@@ -24,6 +25,7 @@ export function volumeJson(map: VolumeMap) {
       admission,
       fenced,
     })),
+    reservations: reservationsJson(map),
   }
 }
 

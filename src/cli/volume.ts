@@ -1,4 +1,4 @@
-/** `palisade volume …`: create, list, show, grow, delete, fence, admit. */
+/** `palisade volume …`: create, list, show, grow, delete, fence, admit, clear-reservations. */
 import { type Command, Option } from 'commander'
 import { StorageError } from '../base/errors.ts'
 import { blockSizes, smallestBlockBytes } from '../base/limits.ts'
@@ -13,6 +13,7 @@ import {
   withProgress,
 } from './manager-connection.ts'
 import { printJson, printLines, table } from './output.ts'
+import { reservationLines } from './reservation-text.ts'
 import { shutOutText } from './shut-out-text.ts'
 import { approximateSize, formatSize, parseSize } from './size.ts'
 import { volumeJson } from './volume-json.ts'
@@ -25,6 +26,7 @@ export function addVolumeCommand(program: Command): void {
   addDelete(volume)
   addAdmission(volume, 'fence')
   addAdmission(volume, 'admit')
+  addClearReservations(volume)
 }
 
 function addCreate(parent: Command): void {
@@ -165,6 +167,7 @@ async function showVolume(name: string, options: VerbOptions): Promise<void> {
     `blocks      ${map.blockBytes} bytes${traits(map)}`,
     `policies    --stale ${map.stalePolicy}, --hold ${map.holdMs / 1000}, --lease ${map.leaseMs / 1000}`,
     `fenced      ${fenced.join(', ') || 'nobody'}`,
+    ...reservationLines(map),
     `shut out    ${shutOutText(status.shutOut)}, by ${status.shutOut.changes} changes`,
     ...(status.change === '' ? [] : [`change      ${status.change}`]),
     ...(status.behind.length === 0 ? [] : [`behind      ${status.behind.join(', ')}`]),
@@ -226,6 +229,17 @@ function addAdmission(parent: Command, kind: 'fence' | 'admit'): void {
       const done = kind === 'fence' ? `fenced ${client} from` : `admitted ${client} to`
       await change(options, volume, done, (admin) =>
         admin[kind]({ volume, client }, changeDeadlineMs),
+      )
+    },
+  )
+}
+
+function addClearReservations(parent: Command): void {
+  const does = 'end all reservations and registrations of initiators, where their holder is gone'
+  addVerb(parent, 'clear-reservations <NAME>', does).action(
+    async (volume: string, options: VerbOptions) => {
+      await change(options, volume, 'cleared the reservations of', (admin) =>
+        admin.clearReservations({ volume }, changeDeadlineMs),
       )
     },
   )
