@@ -1,9 +1,11 @@
 /** What a front end says of itself, from the counters of its parts. Read only. */
 import type {
   FrontVolumeStatus,
+  InitiatorStatus,
   PathStatus,
   ShimStatusReply,
 } from '../src/control/messages/shim.ts'
+import type { FrontSession } from '../src/portal/portal-host.ts'
 import type { FrontVolume } from './device/front-volume.ts'
 import type { ServerPath } from './paths/server-path.ts'
 
@@ -12,13 +14,30 @@ export interface ShimFacts {
   readonly managerConnected: boolean
   readonly managementPath: readonly string[]
   readonly volumes: readonly FrontVolume[]
+  readonly sessions: readonly FrontSession[]
 }
 
-export function shimStatus({ volumes, ...facts }: ShimFacts): ShimStatusReply {
-  return { ...facts, volumes: volumes.map(volumeStatus) }
+export function shimStatus({ volumes, sessions, ...facts }: ShimFacts): ShimStatusReply {
+  return {
+    ...facts,
+    volumes: volumes.map((volume) => {
+      const own = sessions.filter(({ nexus }) => nexus.targetName === volume.state.map.iqn)
+      return { ...volumeStatus(volume), initiators: own.map(initiatorStatus) }
+    }),
+  }
 }
 
-function volumeStatus({ state, router, paths, sessions }: FrontVolume): FrontVolumeStatus {
+function initiatorStatus(session: FrontSession): InitiatorStatus {
+  const { initiatorName, initiatorAlias = '', chapUser = '', ...rest } = session.describe()
+  return { ...rest, name: initiatorName, alias: initiatorAlias, chapUser }
+}
+
+function volumeStatus({
+  state,
+  router,
+  paths,
+  sessions,
+}: FrontVolume): Omit<FrontVolumeStatus, 'initiators'> {
   const { counters } = router
   return {
     volumeId: state.map.volumeId,

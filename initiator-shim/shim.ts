@@ -134,6 +134,7 @@ export class Shim {
       managerConnected: this.#watch.connected,
       managementPath: this.#managementPath,
       volumes: this.#offered(),
+      sessions: this.#portal.sessions,
     }
   }
 

@@ -11,7 +11,7 @@ import type { AdminClient } from '../control/services.ts'
 import { parseAddressOption } from './address-option.ts'
 import { clusterFileName, defaultDirectory, readCluster } from './up/cluster-file.ts'
 
-interface ManagerOptions {
+export interface ManagerOptions {
   readonly manager?: string
   readonly dir?: string
 }
@@ -32,14 +32,22 @@ export function addVerb(parent: Command, name: string, description: string): Com
 
 export async function managerAddress(options: ManagerOptions): Promise<string> {
   if (options.manager !== undefined) return parseAddressOption(options.manager, '--manager')
-  if (options.dir !== undefined) return fromDirectory(options.dir)
+  const directory = clusterDirectory(options)
+  if (directory !== undefined) return fromDirectory(directory)
   const fromEnvironment = process.env.PALISADE_MANAGER
   if (fromEnvironment) return parseAddressOption(fromEnvironment, 'PALISADE_MANAGER')
-  if (existsSync(join(defaultDirectory, clusterFileName))) return fromDirectory(defaultDirectory)
   throw new StorageError(
     'invalid',
     'no manager: give --manager HOST:PORT, --dir DIR of a `palisade up`, or set PALISADE_MANAGER',
   )
+}
+
+/** Directory of the `palisade up` whose manager is meant; undefined: it is given by address. */
+export function clusterDirectory(options: ManagerOptions): string | undefined {
+  if (options.manager !== undefined || options.dir !== undefined) return options.dir
+  const isHere =
+    !process.env.PALISADE_MANAGER && existsSync(join(defaultDirectory, clusterFileName))
+  return isHere ? defaultDirectory : undefined
 }
 
 async function fromDirectory(directory: string): Promise<string> {

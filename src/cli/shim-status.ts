@@ -2,6 +2,7 @@
 import { StorageError } from '../base/errors.ts'
 import type { FrontVolumeStatus, PathStatus, ShimStatusReply } from '../control/messages/shim.ts'
 import { parseAddressOption } from './address-option.ts'
+import { initiatorsOf, initiatorTable } from './initiator-table.ts'
 import { queryDeadlineMs } from './manager-connection.ts'
 import { printJson, printLines, table } from './output.ts'
 import { approximateSize } from './size.ts'
@@ -12,7 +13,7 @@ export async function printShimStatus(address: string, json: boolean): Promise<v
   else printLines(shimLines(address, status))
 }
 
-async function askShim(address: string): Promise<ShimStatusReply> {
+export async function askShim(address: string): Promise<ShimStatusReply> {
   const [{ GrpcRpc }, { shimStatusClient }] = await Promise.all([
     import('../adapters/grpc-rpc.ts'),
     import('../control/services.ts'),
@@ -36,6 +37,7 @@ function shimLines(address: string, status: ShimStatusReply): string[] {
     `manager          ${manager}`,
     `management path  ${status.managementPath.join(' ') || 'none'}`,
     ...status.volumes.flatMap(volumeLines),
+    ...initiatorTable(initiatorsOf(status)),
   ]
 }
 

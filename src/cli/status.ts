@@ -1,7 +1,9 @@
 /** `palisade status`: what a manager knows of the whole system; exit 1 when something needs a person. */
 import type { Command } from 'commander'
 import type { StatusReply } from '../control/messages/admin.ts'
+import { clusterInitiators } from './cluster-initiators.ts'
 import { exitCode } from './exit-codes.ts'
+import { initiatorTable, type VolumeInitiator } from './initiator-table.ts'
 import {
   addVerb,
   managerAddress,
@@ -32,8 +34,13 @@ async function printStatus(options: StatusOptions): Promise<void> {
   }
   const status = await withManager(options, (admin) => admin.status({}, queryDeadlineMs))
   const problems = findProblems(status)
-  if (options.json) printJson(statusJson(status, problems))
-  else printLines(statusLines(await managerAddress(options), status, problems))
+  const initiators = await clusterInitiators(options)
+  if (options.json) {
+    printJson({ ...statusJson(status, problems), ...(initiators !== undefined && { initiators }) })
+  } else {
+    const address = await managerAddress(options)
+    printLines(statusLines(address, { status, problems, initiators: initiators ?? [] }))
+  }
   if (problems.length > 0) process.exitCode = exitCode.failed
 }
 
@@ -82,7 +89,13 @@ function statusJson(status: StatusReply, problems: readonly string[]) {
   }
 }
 
-function statusLines(address: string, status: StatusReply, problems: readonly string[]): string[] {
+interface Shown {
+  readonly status: StatusReply
+  readonly problems: readonly string[]
+  readonly initiators: readonly VolumeInitiator[]
+}
+
+function statusLines(address: string, { status, problems, initiators }: Shown): string[] {
   const relayed = `${status.relayedConnections} now, ${status.relayedConnectionsTotal} so far`
   const volumes = status.volumes.map((volume) => [
     volume.name,
@@ -100,6 +113,7 @@ function statusLines(address: string, status: StatusReply, problems: readonly st
     ...serverTable(status.servers),
     '',
     ...table(['volume', 'size', 'generation', 'change', 'shut out'], volumes),
+    ...initiatorTable(initiators),
     '',
     ...status.warnings.map((warning) => `warning: ${warning}`),
     ...(problems.length === 0 ? ['everything is in order'] : problems.map((one) => `! ${one}`)),
