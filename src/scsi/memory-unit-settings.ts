@@ -4,7 +4,7 @@
  * before a change is done.
  */
 import { noReservations } from './reservation-table.ts'
-import type { SharedState, UnitSettings } from './unit-settings.ts'
+import type { ChangeOutcome, SharedState, UnitSettings } from './unit-settings.ts'
 
 export const defaultSharedState: SharedState = {
   descriptorSense: false,
@@ -37,10 +37,7 @@ export class MemoryUnitSettings implements UnitSettings {
   }
 
   /** One at a time: who comes while another is being made durable looks again after it. */
-  async change(
-    former: SharedState,
-    next: SharedState,
-  ): Promise<'done' | 'changed' | 'unavailable'> {
+  async change(former: SharedState, next: SharedState): Promise<ChangeOutcome> {
     if (this.#changing !== undefined) {
       await this.#changing
       return 'changed'

@@ -15,7 +15,7 @@ export interface PassRun {
 
 export type Pass = (call: Call, run: PassRun) => Promise<Outcome>
 
-const durably = { forceUnitAccess: false }
+const notYetDurable = { forceUnitAccess: false }
 const aborted: Outcome = { status: Status.TASK_ABORTED }
 
 /** The pattern begins anew at each block, and is cut at its end. */
@@ -23,34 +23,47 @@ export function patternPass(pattern: Buffer): Pass {
   return async (call, run) => {
     const { blocks, blockBytes } = call.facts
     const block = Buffer.alloc(blockBytes, pattern)
-    const piece = Buffer.alloc(scsi.pieceBytes, block)
-    for (let lba = 0; lba < blocks; ) {
-      if (run.stopped()) return aborted
-      const count = Math.min(blocks - lba, scsi.pieceBytes / blockBytes)
-      const outcome = await call.write(lba, [piece.subarray(0, count * blockBytes)], durably)
-      if (!isGood(outcome)) return outcome
-      lba += count
-      run.progress(lba / blocks)
-    }
-    return call.flush()
+    const filled = await fill(call, run, { from: 0, to: blocks, block })
+    return isGood(filled) ? call.flush() : filled
   }
+}
+
+interface Filling {
+  readonly from: number
+  readonly to: number
+  readonly block: Buffer
+}
+
+async function fill(call: Call, run: PassRun, { from, to, block }: Filling): Promise<Outcome> {
+  const { blocks, blockBytes } = call.facts
+  const pieceBlocks = Math.min(to - from, scsi.pieceBytes / blockBytes)
+  const piece = Buffer.alloc(pieceBlocks * blockBytes, block)
+  for (let lba = from; lba < to; ) {
+    if (run.stopped()) return aborted
+    const count = Math.min(to - lba, pieceBlocks)
+    const outcome = await call.write(lba, [piece.subarray(0, count * blockBytes)], notYetDurable)
+    if (!isGood(outcome)) return outcome
+    lba += count
+    run.progress(lba / blocks)
+  }
+  return good()
 }
 
 /** Zeros over what is allocated, on the medium; then the space is given back. */
 export const erasePass: Pass = async (call, run) => {
   const { blocks, blockBytes } = call.facts
-  const zeros = Buffer.alloc(scsi.pieceBytes)
+  const zeros = Buffer.alloc(blockBytes)
   for (let lba = 0; lba < blocks; ) {
-    if (run.stopped()) return aborted
-    const range = { lba, blocks: Math.min(blocks - lba, scsi.pieceBytes / blockBytes) }
+    const range = { lba, blocks: Math.min(blocks - lba, scsi.maxUnmapBlocks) }
     const first = await firstRun(call, range)
     if ('status' in first) return first
-    if (first.mapped) {
-      const data = [zeros.subarray(0, first.blocks * blockBytes)]
-      const outcome = await call.write(lba, data, durably)
-      if (!isGood(outcome)) return outcome
-    }
-    lba += first.blocks
+    const end = lba + first.blocks
+    const written = first.mapped
+      ? await fill(call, run, { from: lba, to: end, block: zeros })
+      : good()
+    if (!isGood(written)) return written
+    if (run.stopped()) return aborted
+    lba = end
     run.progress(lba / blocks)
   }
   const flushed = await call.flush()

@@ -21,7 +21,7 @@ import { describe, ScsiRig } from '../../../support/scsi-rig.ts'
 import { seededRandom } from '../../../support/seeded-random.ts'
 
 class CopyUnit extends MemoryUnit {
-  readonly settings = new MemoryUnitSettings()
+  override readonly settings = new MemoryUnitSettings()
 }
 
 const naa = (unit: number) => Buffer.from(`6a11ce0000000000000000000000000${unit}`, 'hex')

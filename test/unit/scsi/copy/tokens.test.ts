@@ -19,7 +19,7 @@ import { ScsiRig } from '../../../support/scsi-rig.ts'
 import { seededRandom } from '../../../support/seeded-random.ts'
 
 class TokenUnit extends MemoryUnit {
-  readonly settings = new MemoryUnitSettings()
+  override readonly settings = new MemoryUnitSettings()
   readonly tokens: TokenStore
 
   constructor(tokens: TokenStore, facts: Partial<UnitFacts> = {}) {
