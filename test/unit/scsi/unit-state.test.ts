@@ -157,7 +157,7 @@ t.test(
     let answers: Awaited<ReturnType<UnitSettings['change']>>[] = []
     const changes: { takesAway: boolean }[] = []
     class Contended extends MemoryUnitSettings {
-      override async change(former: SharedState, next: SharedState, how: { takesAway: boolean }) {
+      override async change(former: SharedState, next: SharedState, how = { takesAway: false }) {
         changes.push(how)
         const answer = answers.shift()
         return answer ?? super.change(former, next)
