@@ -7,7 +7,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { PalisadeProcess, run } from '../support/palisade-process.ts'
+import { mainProgram, PalisadeProcess, run } from '../support/palisade-process.ts'
 
 const iqn = 'iqn.2026-11.io.palisade:standalone'
 const moved = 'iqn.2026-11.io.palisade:moved'
@@ -35,9 +35,9 @@ async function directoryFor(t: Test): Promise<string> {
   return directory
 }
 
-async function usersFile(directory: string, text = users, mode = 0o600): Promise<string> {
+async function usersFile(directory: string, mode = 0o600): Promise<string> {
   const file = join(directory, 'users.toml')
-  await writeFile(file, text)
+  await writeFile(file, users)
   await chmod(file, mode)
   return file
 }
@@ -50,6 +50,7 @@ async function started(t: Test, args: readonly string[]) {
 }
 
 const inquire = (url: string) => run('iscsi-inq', [url], { timeoutMs: 30_000 })
+const palisade = (args: readonly string[]) => run(process.execPath, [mainProgram, ...args])
 const refused = /Authentication failure/
 
 t.test('a standalone target', async (t) => {
@@ -119,46 +120,49 @@ t.test('a standalone target', async (t) => {
   })
 })
 
-t.test('files that are not taken', async (t) => {
+t.test('a file that others can read', async (t) => {
   const directory = await directoryFor(t)
-  const user = '[[user]]\nname = "a"\nsecret = "twelve bytes"\n'
-  const cases: [why: RegExp, text: string, mode?: number][] = [
-    [/chmod 600/, users, 0o640],
-    [/chmod 600/, users, 0o604],
-    [/no \[\[user\]\]/, 'discovery = true'],
-    [/too short, at least 12 bytes/, '[[user]]\nname = "a"\nsecret = "eleven byte"'],
-    [/stands there twice/, user + user],
-    [/unknown key "password"/, `${user}password = "x"`],
-    [/unknown key "users"/, `users = 1\n${user}`],
-    [/discovery: true or false/, `discovery = 1\n${user}`],
-    [/also that of user "a"/, `${user}[mutual]\nname = "b"\nsecret = "twelve bytes"`],
-    [/line 3/, '[[user]]\nname = "a"\nsecret = twelve bytes'],
-  ]
-  const base = ['target', '--standalone', '--portal', '127.0.0.1:0']
-  const lun = ['--lun', `${join(directory, 'disk')}=8MiB`]
-  for (const [why, text, mode] of cases) {
-    const file = await usersFile(directory, text, mode)
-    const program = new PalisadeProcess([...base, ...lun, '--chap', file])
-    t.not(await program.exited, 0)
-    t.match(program.stderr, why)
-    t.notMatch(program.stderr, /twelve bytes|eleven byte|secret of|\n {4}at /)
-  }
-  const gone = new PalisadeProcess([...base, ...lun, '--chap', join(directory, 'none')])
-  t.not(await gone.exited, 0)
-  t.match(gone.stderr, /ENOENT/)
+  const program = new PalisadeProcess([
+    ...['target', '--standalone', '--portal', '127.0.0.1:0'],
+    ...['--lun', `${join(directory, 'disk')}=8MiB`],
+    ...['--chap', await usersFile(directory, 0o640)],
+  ])
+  t.not(await program.exited, 0)
+  t.match(program.stderr, /users.toml: others can read the secrets in it: chmod 600/)
+  t.notMatch(program.stderr, /secret of|\n {4}at /)
 })
 
 t.test('the front of a cluster', async (t) => {
   const directory = await directoryFor(t)
   const file = await usersFile(directory)
+  const cluster = join(directory, 'cluster')
   const { ready } = await started(t, [
-    ...['up', '--dir', join(directory, 'cluster'), '--servers', '1', '--capacity', '256MiB'],
+    ...['up', '--dir', cluster, '--servers', '1', '--capacity', '256MiB'],
     ...['--volume', 'disk=64MiB', '--chap', file],
   ])
   const [{ url }] = ready.volumes as [{ url: string }]
   const as = (user: string) => url.replace('iscsi://', `iscsi://${user}@`)
   t.match(await inquire(as('host%secret of host')), { code: 0 })
   t.match(await inquire(as('host%secret of host') + mutual("the array's own")), { code: 0 })
+  t.test('who is there, in the status', async (t) => {
+    const perf = ['-m', '1', '-b', '8', '-r', '-t', '600', as('host%secret of host')]
+    const load = new PalisadeProcess(perf, { program: 'iscsi-perf' })
+    t.teardown(() => load.kill())
+    const deadline = Date.now() + 20_000
+    for (;;) {
+      const { stdout } = await palisade(['status', '--dir', cluster, '--json'])
+      const [initiator] = JSON.parse(stdout).initiators
+      if (initiator === undefined && Date.now() < deadline) continue
+      t.match(initiator, { volume: 'disk', profile: 'libiscsi', chapUser: 'host' })
+      t.match(initiator, { addresses: [/^127.0.0.1:/], headerDigest: false, portalGroupTag: 1 })
+      break
+    }
+    const { stdout } = await palisade(['status', '--dir', cluster])
+    t.match(
+      stdout,
+      /iqn\.2007-10\.com\.github:sahlberg:libiscsi:\S+ +disk +libiscsi +127.*none +host/,
+    )
+  })
   for (const stranger of [url, as('host%secret of Host')]) {
     const { code, stdout, stderr } = await inquire(stranger)
     t.not(code, 0)
