@@ -3,8 +3,10 @@ import t from 'tap'
 import { portal as limits } from '../../../src/base/limits.ts'
 import { fencedLoginPolicy } from '../../../src/iscsi/login-policy.ts'
 import { AsyncEvent, asyncMessage } from '../../../src/iscsi/pdu/async-message.ts'
+import { loginResponse } from '../../../src/iscsi/pdu/login-response.ts'
 import { LogoutReason } from '../../../src/iscsi/pdu/logout-request.ts'
-import { Opcode } from '../../../src/iscsi/pdu/opcode.ts'
+import { nopOut } from '../../../src/iscsi/pdu/nop-out.ts'
+import { Opcode, RESERVED_TAG } from '../../../src/iscsi/pdu/opcode.ts'
 import { TaskManagementFunction as Manage } from '../../../src/iscsi/pdu/task-management-request.ts'
 import { type PortalRig, rigTarget, until } from '../../support/portal-rig.ts'
 import {
@@ -133,12 +135,13 @@ t.test('a connection that logs in again takes the place of the former', async (t
   await until(() => rig.unit.held.length === 2, 'both have begun')
   const again = await rig.connect()
   again.shareNumbers(second)
-  const answered = again.login({ targetName: rigTarget, tsih: first.tsih, cid: 1 })
+  again.sendLogin({ targetName: rigTarget, tsih: first.tsih, cid: 1 })
   await second.closed
   await rig.clock.advance(100)
   t.equal(again.received.length, 0, 'not before what it began has settled')
   rig.unit.open()
-  t.equal((await answered).status, 0)
+  const answer = loginResponse.decode((await again.next(Opcode.LOGIN_RESPONSE)).header)
+  t.same([answer.statusClass, answer.tsih], [0, first.tsih])
   t.equal((await first.initiator.end(kept)).status, 0)
   t.equal((await again.run({ ...read, tag: lost })).status, 0, 'its tag is free')
   t.equal(rig.portal.sessions.length, 1)
@@ -160,6 +163,17 @@ t.test('a connection that is lost takes its own tasks with it', async (t) => {
   rig.unit.open()
   t.equal((await first.initiator.end(kept)).status, 0)
   t.equal(first.initiator.maxCmdSn - first.initiator.expCmdSn, 127, 'no slot is lost')
+  const third = (await join(rig, first, { cid: 9 })).initiator
+  const { cmdSn } = first.initiator
+  third.command({ ...read, cdb: read10(5, 1), cmdSn: cmdSn + 1 })
+  const echo = rig.portal.sessions[0]!.ping()
+  await third.answerPing()
+  t.equal(await echo, true, 'it came, and waits for its turn')
+  third.close()
+  await first.initiator.next(Opcode.ASYNC_MESSAGE)
+  t.equal((await first.initiator.run({ ...read, cmdSn })).status, 0)
+  const retried = await first.initiator.run({ ...read, cmdSn: cmdSn + 1 })
+  t.equal(retried.status, 0, 'what had not had its turn may be sent again')
   first.initiator.close()
   await until(() => rig.portal.sessions.length === 0, 'the last one ends the session')
 })
@@ -257,4 +271,28 @@ t.test('an abort of a set waits for what was sent before it', async (t) => {
   t.equal(await initiator.managed(), 0, 'a reset of the target waits for nothing')
   t.equal(initiator.expCmdSn, cmdSn + 5)
   t.equal(rig.unit.held.length, 0, 'what waited was not begun')
+})
+
+t.test('what comes before its turn is bounded', async (t) => {
+  const rig = await rigFor(t)
+  const { initiator } = await leading(rig)
+  const { cmdSn } = initiator
+  const data = Buffer.alloc(256 * 1024, 0x11)
+  for (let ahead = 1; ahead <= 40; ahead++) {
+    const header = nopOut.build({
+      lun: Buffer.alloc(8),
+      initiatorTaskTag: 0x1000 + ahead,
+      targetTransferTag: RESERVED_TAG,
+      cmdSn: cmdSn + ahead,
+      expStatSn: initiator.expStatSn,
+    })
+    initiator.send(header, { data: [data] })
+  }
+  t.equal((await initiator.run({ ...read, cmdSn })).status, 0)
+  const kept = limits.earlyBytes / data.length
+  t.ok(kept < 40)
+  for (let left = kept; left > 0; left--) await initiator.next(Opcode.NOP_IN)
+  const { status } = await initiator.run({ ...read, cmdSn: cmdSn + kept + 1 })
+  t.equal(status, 0, 'what was too much may be sent again')
+  t.equal(initiator.received.length, 0)
 })

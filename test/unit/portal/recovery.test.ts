@@ -116,6 +116,7 @@ t.test('statuses once more', async (t) => {
     const again = await initiator.next(frame.opcode)
     t.equal(again.header.readUInt32BE(24), frame.header.readUInt32BE(24), 'the same StatSN')
     t.ok(again.header.subarray(0, 24).equals(frame.header.subarray(0, 24)))
+    t.equal(again.header.readUInt32BE(32), managed.header.readUInt32BE(32), 'the newest window')
     t.ok(Buffer.concat(again.data).equals(Buffer.concat(frame.data)))
   }
   initiator.snack({ type: SnackType.STATUS, begRun: first + 3 })
