@@ -10,7 +10,6 @@ export const MIB = 1024 * KIB
 /** Logical blocks of a disk: the smallest is also what a disk gets that asked for nothing else. */
 export const blockSizes = [512, 4096] as const
 export const smallestBlockBytes = 512
-export const blockBytes = smallestBlockBytes
 /** Physical block of every disk. */
 export const physicalBlockBytes = 4096
 

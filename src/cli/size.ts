@@ -3,6 +3,7 @@
  * names the field, what was given and what is accepted.
  */
 import { StorageError } from '../base/errors.ts'
+import { pageBytes } from '../base/limits.ts'
 
 const units = {
   B: 1,
@@ -49,6 +50,11 @@ export function parseSize(text: string, rule: SizeRule): number {
     )
   }
   return bytes
+}
+
+/** A stripe unit is whole pages. */
+export function parseStripeUnit(text: string, field: string): number {
+  return parseSize(text, { field, multipleOfBytes: pageBytes })
 }
 
 function wrong(rule: SizeRule, text: string, what: string): StorageError {

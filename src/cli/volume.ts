@@ -15,7 +15,7 @@ import {
 import { printJson, printLines, table } from './output.ts'
 import { reservationLines } from './reservation-text.ts'
 import { shutOutText } from './shut-out-text.ts'
-import { approximateSize, formatSize, parseSize } from './size.ts'
+import { approximateSize, formatSize, parseSize, parseStripeUnit } from './size.ts'
 import { volumeJson } from './volume-json.ts'
 
 export function addVolumeCommand(program: Command): void {
@@ -33,6 +33,7 @@ function addCreate(parent: Command): void {
   addVerb(parent, 'create <NAME>', 'make a volume: linear, striped, or placed by hand')
     .option('--size <SIZE>', 'for example 10GiB; KiB to TiB binary, kB to TB decimal, plain: bytes')
     .option('--stripe <N>', 'stripe over N different servers')
+    .option('--stripe-unit <SIZE>', 'how much of it lies on one server in a row (64KiB)')
     .option('--partition <SERVER=SIZE>', 'a part of the volume on this server', collect, [])
     .addOption(blockSizeOption())
     .option('--removable', 'a medium that initiators can eject and load again')
@@ -60,6 +61,7 @@ function staleOption(): Option {
 interface CreateOptions extends VerbOptions {
   readonly size?: string
   readonly stripe?: string
+  readonly stripeUnit?: string
   readonly partition: readonly string[]
   readonly blockSize: string
   readonly removable?: boolean
@@ -79,6 +81,8 @@ async function createVolume(name: string, options: CreateOptions): Promise<void>
     name,
     sizeBytes: options.size === undefined ? 0 : parseVolumeSize(options.size, blockBytes),
     stripe: options.stripe === undefined ? 0 : parseCount(options.stripe, '--stripe', [2, 64]),
+    stripeUnitBytes:
+      options.stripeUnit === undefined ? 0 : parseStripeUnit(options.stripeUnit, '--stripe-unit'),
     partitions,
     blockBytes,
     removable: options.removable === true,

@@ -3,7 +3,15 @@
  * out. Placement runs one request at a time, so that two do not plan the same space.
  */
 import { StorageError } from '../base/errors.ts'
-import { blockSizes, manager as limits, smallestBlockBytes } from '../base/limits.ts'
+import {
+  blockSizes,
+  stripeUnitBytes as defaultUnitBytes,
+  KIB,
+  largestCommandBytes,
+  manager as limits,
+  pageBytes,
+  smallestBlockBytes,
+} from '../base/limits.ts'
 import type {
   CreateVolumeRequest,
   DeleteVolumeRequest,
@@ -31,7 +39,6 @@ import {
   type Candidate,
   type Placed,
   type PlacementRequest,
-  pagesOf,
   placeByHand,
   placeLinear,
   placeStriped,
@@ -119,8 +126,11 @@ export class VolumeAdmin {
       }
       const { candidates, homes } = await this.#freshCandidates()
       const request = { start: base.blocks, blocks: added, blockBytes, candidates }
-      const columns = base.segments[0]?.stripe?.count ?? 0
-      const placed = columns > 0 ? placeStriped(request, columns) : placeLinear(request)
+      const stripe = base.segments[0]?.stripe
+      const placed =
+        stripe === undefined
+          ? placeLinear(request)
+          : placeStriped(request, stripe.count, stripe.unitBlocks)
       const grown = withSegments(base, placed, homes, random)
       const segments = grown.segments.slice(base.segments.length)
       return this.#reply(
@@ -230,14 +240,18 @@ export class VolumeAdmin {
   }
 }
 
-function place({ stripe, partitions }: CreateVolumeRequest, request: PlacementRequest): Placed[] {
+function place(
+  { stripe, stripeUnitBytes = 0, partitions }: CreateVolumeRequest,
+  request: PlacementRequest,
+): Placed[] {
   if (partitions.length > 0) {
     const sizes = partitions.map(({ server, sizeBytes }) => {
       return { server, blocks: blocksOf(`partition ${server}`, sizeBytes, request.blockBytes) }
     })
     return placeByHand(request, sizes)
   }
-  return stripe > 0 ? placeStriped(request, stripe) : placeLinear(request)
+  const unitBlocks = (stripeUnitBytes || defaultUnitBytes) / request.blockBytes
+  return stripe > 0 ? placeStriped(request, stripe, unitBlocks) : placeLinear(request)
 }
 
 /** Checks every field; answers the size in blocks. */
@@ -256,10 +270,20 @@ function checkCreate(request: CreateVolumeRequest): number {
     throw invalid(`block size: ${blockBytes} bytes are not ${blockSizes.join(' or ')}`)
   }
   const blocks = sizeInBlocks(request.sizeBytes, partitions, blockBytes)
-  if (stripe > 1 && pagesOf({ blocks }, blockBytes) < stripe) {
-    throw invalid(`size: ${request.sizeBytes} bytes are less than 64 KiB for each column`)
-  }
+  checkStripe(request, blocks * blockBytes)
   return blocks
+}
+
+function checkStripe({ stripe, stripeUnitBytes = 0 }: CreateVolumeRequest, bytes: number): void {
+  if (stripeUnitBytes > 0 && stripe === 0) throw invalid('stripe unit: the volume has no stripes')
+  if (stripeUnitBytes % pageBytes !== 0 || stripeUnitBytes > largestCommandBytes) {
+    throw invalid(`stripe unit: ${stripeUnitBytes} bytes are not a multiple of 64 KiB up to 8 MiB`)
+  }
+  const unitBytes = stripeUnitBytes || defaultUnitBytes
+  if (stripe > 1 && Math.ceil(bytes / unitBytes) < stripe) {
+    const unit = `${unitBytes / KIB} KiB`
+    throw invalid(`size: ${bytes} bytes are less than ${unit} for each column`)
+  }
 }
 
 function blockBytesOf({ blockBytes = 0 }: CreateVolumeRequest): number {

@@ -54,9 +54,12 @@ export function placeLinear(request: PlacementRequest): Placed[] {
 }
 
 /** `columns` may come out smaller where the extent is too short to give each column a unit. */
-export function placeStriped(request: PlacementRequest, columns: number): Placed[] {
+export function placeStriped(
+  request: PlacementRequest,
+  columns: number,
+  unitBlocks: number = stripeUnitBytes / request.blockBytes,
+): Placed[] {
   const { start, blocks, blockBytes, candidates } = request
-  const unitBlocks = stripeUnitBytes / blockBytes
   const count = Math.min(columns, Math.ceil(blocks / unitBlocks))
   if (count === 1) return placeOnOne(request)
   const chosen = byFreeSpace(candidates).slice(0, count)

@@ -4,7 +4,7 @@
  * blocks, knows no transport and no generation; the unit decides about those in `arrive` and when
  * it is asked for blocks.
  */
-import { blockBytes } from '../base/limits.ts'
+import { smallestBlockBytes } from '../base/limits.ts'
 import { BoundCall, type Surroundings } from './bound-call.ts'
 import type { Call, Outcome } from './call.ts'
 import { type Command, invalidCdbField } from './command.ts'
@@ -108,7 +108,7 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
   }
 
   transfer(cdb: Buffer, lun: number): Transfer {
-    const bytesOfBlock = this.#directory.unit(lun)?.facts.blockBytes ?? blockBytes
+    const bytesOfBlock = this.#directory.unit(lun)?.facts.blockBytes ?? smallestBlockBytes
     return findCommand(cdb)?.transfer(cdb, bytesOfBlock) ?? { direction: 'none', bytes: 0 }
   }
 

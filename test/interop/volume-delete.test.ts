@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { blockBytes, pageBytes } from '../../src/base/limits.ts'
+import { smallestBlockBytes as blockBytes, pageBytes } from '../../src/base/limits.ts'
 import { volumeIqn } from '../../src/volume/names.ts'
 import { HandCluster, type HandShim } from '../support/hand-cluster.ts'
 import { describe } from '../support/initiator.ts'

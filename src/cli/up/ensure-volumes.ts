@@ -31,6 +31,11 @@ function checkSame(wanted: WantedVolume, map: VolumeMap): void {
     const asked = wanted.stripe === undefined ? 'linear' : `stripe=${wanted.stripe}`
     throw different(map, `${has}, not ${asked}`, 'a layout is never changed; leave it out')
   }
+  const unitBytes = (map.segments[0]?.stripe?.unitBlocks ?? 0) * map.blockBytes
+  if (wanted.stripeUnitBytes !== undefined && wanted.stripeUnitBytes !== unitBytes) {
+    const units = `${formatSize(unitBytes)}, not ${formatSize(wanted.stripeUnitBytes)}`
+    throw different(map, `has stripe units of ${units}`, 'a layout is never changed; leave it out')
+  }
   checkKind(wanted, map)
 }
 

@@ -1,16 +1,17 @@
-/** `--volume NAME=SIZE[,stripe=N][,block=4096][,removable][,read-only]` of `palisade up`. */
+/** `--volume NAME=SIZE[,stripe=N[,unit=SIZE]][,block=4096][,removable][,read-only]` of `palisade up`. */
 
 import { StorageError } from '../../base/errors.ts'
 import { blockSizes, smallestBlockBytes } from '../../base/limits.ts'
 import { isName, namePatternText } from '../../volume/names.ts'
 import { parseCount } from '../config-file.ts'
-import { parseSize } from '../size.ts'
+import { parseSize, parseStripeUnit } from '../size.ts'
 
 export interface WantedVolume {
   readonly name: string
   readonly sizeBytes: number
   /** Number of columns; absent for a linear volume. */
   readonly stripe?: number
+  readonly stripeUnitBytes?: number
   readonly blockBytes: number
   readonly removable: boolean
   readonly readOnly: boolean
@@ -19,7 +20,7 @@ export interface WantedVolume {
 /** The most columns that a stripe set may have: as many servers as one `up` starts. */
 export const mostServers = 64
 
-const form = 'NAME=SIZE[,stripe=N][,block=512|4096][,removable][,read-only]'
+const form = 'NAME=SIZE[,stripe=N[,unit=SIZE]][,block=512|4096][,removable][,read-only]'
 
 export function parseVolumeOption(text: string): WantedVolume {
   const [first = '', ...words] = text.split(',')
@@ -30,14 +31,19 @@ export function parseVolumeOption(text: string): WantedVolume {
   if (!isName(name)) {
     throw new StorageError('invalid', `--volume: name "${name}": ${namePatternText}`)
   }
-  const { stripe, block, removable, readOnly } = parseWords(text, words)
+  const { stripe, unit, block, removable, readOnly } = parseWords(text, words)
   const blockBytes = parseBlock(name, block)
   const field = `--volume ${name}: size`
   const sizeBytes = parseSize(size, { field, multipleOfBytes: blockBytes })
   const volume = { name, sizeBytes, blockBytes, removable, readOnly }
-  if (stripe === undefined) return volume
+  if (stripe === undefined) {
+    if (unit === undefined) return volume
+    throw new StorageError('invalid', `--volume ${name}: unit: the volume has no stripes`)
+  }
   const columns = parseCount(stripe, `--volume ${name}: stripe`, [2, mostServers])
-  return { ...volume, stripe: columns }
+  if (unit === undefined) return { ...volume, stripe: columns }
+  const stripeUnitBytes = parseStripeUnit(unit, `--volume ${name}: unit`)
+  return { ...volume, stripe: columns, stripeUnitBytes }
 }
 
 function wrongForm(text: string): StorageError {
@@ -46,19 +52,22 @@ function wrongForm(text: string): StorageError {
 
 interface Words {
   stripe: string | undefined
+  unit: string | undefined
   block: string | undefined
   removable: boolean
   readOnly: boolean
 }
 
 function parseWords(text: string, words: readonly string[]): Words {
-  const found: Words = { stripe: undefined, block: undefined, removable: false, readOnly: false }
+  const texts = { stripe: undefined, unit: undefined, block: undefined }
+  const found: Words = { ...texts, removable: false, readOnly: false }
   const seen = new Set<string>()
   for (const word of words) {
     const [key = '', value] = word.split('=')
     if (seen.has(key)) throw new StorageError('invalid', `--volume: "${key}" twice in "${text}"`)
     seen.add(key)
     if (key === 'stripe' && value !== undefined) found.stripe = value
+    else if (key === 'unit' && value !== undefined) found.unit = value
     else if (key === 'block' && value !== undefined) found.block = value
     else if (word === 'removable') found.removable = true
     else if (word === 'read-only') found.readOnly = true

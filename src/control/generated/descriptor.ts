@@ -51,6 +51,11 @@ export const descriptor = {
               "type": "bool",
               "id": 10,
               "protoName": "read_only"
+            },
+            "stripeUnitBytes": {
+              "type": "uint64",
+              "id": 11,
+              "protoName": "stripe_unit_bytes"
             }
           }
         },

@@ -16,6 +16,7 @@ export interface CreateVolumeRequest {
   readonly holdMs: number
   readonly leaseMs: number
   readonly blockBytes?: number
+  readonly stripeUnitBytes?: number
   readonly removable?: boolean
   readonly readOnly?: boolean
 }

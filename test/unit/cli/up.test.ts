@@ -78,8 +78,11 @@ t.test('volumes on the command line', async (t) => {
     ...{ name: 'v', sizeBytes, stripe: 2 },
     ...other,
   })
+  t.match(parseVolumeOption('v=4MiB,stripe=2,unit=128KiB'), { stripeUnitBytes: 131_072 })
   const rows: [string, RegExp][] = [
-    ['v1', /"v1" is not NAME=SIZE\[,stripe=N\]/],
+    ['v1=4MiB,unit=128KiB', /--volume v1: unit: the volume has no stripes/],
+    ['v1=4MiB,stripe=2,unit=100KiB', /--volume v1: unit: "100KiB" is 102400 bytes, not a multiple/],
+    ['v1', /"v1" is not NAME=SIZE\[,stripe=N\[,unit=SIZE\]\]/],
     ['v1=1GiB,mirror=2', /is not NAME=SIZE/],
     ['v1=1GiB,removable=1', /is not NAME=SIZE/],
     ['v1=1GiB,stripe', /is not NAME=SIZE/],
