@@ -85,10 +85,12 @@ export const shimSubject: Subject = {
       const free = freeAddresses([])
       const portals = [await free(), await free()]
       const flags = run.readOnly ? ',read-only' : ''
+      // WriteAtomic16.Simple sends up to 256 blocks, and an atomic write ends with its stripe unit.
+      const layout = 'stripe=3,unit=128KiB,removable'
       const names = Array.from({ length: lanes }, (_, lane) => `volume-${lane}`)
       const options = [
         ...portals.flatMap((portal) => ['--portal', portal]),
-        ...names.flatMap((name) => ['--volume', `${name}=${diskSize},stripe=3,removable${flags}`]),
+        ...names.flatMap((name) => ['--volume', `${name}=${diskSize},${layout}${flags}`]),
         ...['--servers', '3', '--capacity', '512MiB'],
         ...chap,
       ]
