@@ -304,3 +304,34 @@ t.test('residuals and slices', async (t) => {
   t.strictSame(sliceData(data, 1, 0), [])
   t.equal(sliceData(data, 3, 4)[0], data[2])
 })
+
+t.test('small pieces that wait do not hold the buffers in which they came', async (t) => {
+  const chunk = seededRandom(5).bytes(64 * 1024)
+  const small = chunk.subarray(1000, 1512)
+  const large = chunk.subarray(2000, 34_000)
+  const write = sequence({
+    rules: { ...rules, firstBurstBytes: 65_536, maxBurstBytes: 65_536 },
+    expectedBytes: 65_536,
+    wantedBytes: 65_536,
+    immediate: [small],
+    immediateBytes: small.length,
+    final: false,
+  })
+  write.compact()
+  write.receive({ ...unsolicited, bufferOffset: 512 }, [large], large.length)
+  write.compact()
+  const [first, second] = write.data
+  t.ok(first!.equals(small) && first!.buffer !== chunk.buffer, 'copied')
+  t.ok(first!.buffer.byteLength <= 16 * 1024)
+  t.ok(second === large, 'a large one is worth its buffer')
+  const crumbs = sequence({ ...start, expectedBytes: 65_536, wantedBytes: 65_536, final: false })
+  const crumb = chunk.subarray(0, 10)
+  for (let at = 0; at < 400; at += 10) {
+    crumbs.receive({ ...unsolicited, dataSn: at / 10, bufferOffset: at }, [crumb], 10)
+    crumbs.compact()
+  }
+  t.equal(crumbs.dataBytes, 400)
+  const wrong = crumbs.data.filter((each) => each.buffer === chunk.buffer)
+  t.equal(wrong.length, 0)
+  t.ok(Buffer.concat(crumbs.data).equals(Buffer.concat(Array.from({ length: 40 }, () => crumb))))
+})

@@ -3,9 +3,11 @@ import t from 'tap'
 import { portal as limits } from '../../../src/base/limits.ts'
 import { nopIn } from '../../../src/iscsi/pdu/nop-in.ts'
 import { Opcode, RESERVED_TAG } from '../../../src/iscsi/pdu/opcode.ts'
+import { SnackType } from '../../../src/iscsi/pdu/snack-request.ts'
 import { decodeRefusal, Reason } from '../../../src/volume/refusal.ts'
-import { until } from '../../support/portal-rig.ts'
-import { generationAhs, read10, write10 } from '../../support/raw-initiator.ts'
+import { MemoryStream } from '../../support/memory-network.ts'
+import { type PortalRig, until } from '../../support/portal-rig.ts'
+import { generationAhs, type RawInitiator, read10, write10 } from '../../support/raw-initiator.ts'
 import { rigFor } from './rig-for.ts'
 
 const KIB = 1024
@@ -272,4 +274,73 @@ t.test('sessions that never send their data do not keep others from writing', as
   honest.answerR2t(await honest.nextR2t(), some)
   t.equal((await honest.end(tag)).status, 0)
   t.ok(rig.unit.content.subarray(0, some.length).equals(some))
+})
+
+/** Time passes while the initiator shows that it lives. */
+async function passes(rig: PortalRig, initiator: RawInitiator, ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= 10_000) {
+    await rig.clock.advance(Math.min(left, 10_000))
+    await initiator.run({ cdb: Buffer.alloc(6) })
+  }
+}
+
+t.test('a unit that takes too long is told to stop, and its command is answered', async (t) => {
+  const rig = await rigFor(t)
+  const initiator = await rig.login()
+  rig.unit.shut()
+  const stopped = initiator.command({ cdb: read10(0, 1), readBytes: 512 })
+  const done = initiator.command({ cdb: read10(1, 1), readBytes: 512 })
+  await until(() => rig.unit.held.length === 2, 'both have begun')
+  await passes(rig, initiator, limits.taskDeadlineMs - 10_000)
+  t.equal(
+    rig.unit.held.some(({ aborted }) => aborted),
+    false,
+  )
+  await passes(rig, initiator, 10_000 + limits.sweepMs)
+  t.equal(
+    rig.unit.held.every(({ aborted }) => aborted),
+    true,
+    'told',
+  )
+  t.equal(initiator.received.length, 0, 'no answer while it may touch the store')
+  rig.unit.failNext = 'drop'
+  rig.unit.open()
+  const { status, sense } = await initiator.end(stopped)
+  t.same([status, sense.readUInt16BE(12)], [2, 0x2e02], 'command timeout during processing')
+  t.equal((await initiator.end(done)).status, 0, 'what is done all the same is done')
+})
+
+t.test('a command that never ends ends its session', async (t) => {
+  const rig = await rigFor(t)
+  const initiator = await rig.login()
+  rig.unit.shut()
+  initiator.command({ cdb: read10(0, 1), readBytes: 512 })
+  await until(() => rig.unit.held.length === 1, 'it has begun')
+  const session = rig.portal.sessions[0]!
+  await passes(rig, initiator, limits.taskDeadlineMs)
+  t.equal(initiator.ended, false)
+  await rig.clock.advance(limits.taskManagementDeadlineMs + limits.sweepMs)
+  await initiator.closed
+  t.equal(rig.portal.sessions.length, 1, 'it is not over while something may touch the store')
+  rig.unit.open()
+  await session.ended
+})
+
+t.test('requests for what was sent already do not pile up', async (t) => {
+  const blocks = 2048
+  const rig = await rigFor(t, { unitBlocks: blocks })
+  const keys = { ErrorRecoveryLevel: '1' }
+  const deaf = await rig.login({ keys })
+  deaf.acknowledges = false
+  const tag = deaf.command({ cdb: read10(0, blocks), readBytes: blocks * 512 })
+  t.equal((await deaf.end(tag)).status, 0)
+  deaf.stream.pause()
+  for (let left = 200; left > 0; left--) deaf.snack({ type: SnackType.DATA_OR_R2T, tag })
+  const other = await rig.login({ isid: Buffer.from('400001370009', 'hex') })
+  t.equal((await other.run({ cdb: read10(0, 1), readBytes: 512 })).status, 0, 'others are served')
+  if (!(deaf.stream instanceof MemoryStream)) throw new Error('not a stream in memory')
+  const queued = deaf.stream.peer!.queuedBytes
+  t.ok(queued <= limits.sessionReadBytes + 2 * blocks * 512, `${queued} bytes are queued`)
+  deaf.stream.resume()
+  for (let left = 200; left > 0; left--) t.equal((await deaf.end(tag)).status, 0)
 })
