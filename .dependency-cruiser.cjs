@@ -8,7 +8,7 @@ const layers = {
   'src/iscsi': ['src/base', 'src/ports', 'src/wire'],
   'src/scsi': ['src/base', 'src/ports', 'src/wire'],
   'src/volume': ['src/base', 'src/ports', 'src/wire', 'src/iscsi', 'src/scsi'],
-  'src/control': ['src/base', 'src/ports', 'src/volume'],
+  'src/control': ['src/base', 'src/ports', 'src/scsi', 'src/volume'],
   'src/portal': ['src/base', 'src/ports', 'src/wire', 'src/iscsi', 'src/scsi', 'src/volume'],
   'src/leg': ['src/base', 'src/ports', 'src/wire', 'src/iscsi', 'src/scsi', 'src/volume'],
   'src/adapters': ['src/base', 'src/ports'],
