@@ -58,6 +58,8 @@ export const portal = {
   /** Data of writes held for one session and for all; at least one command always fits. */
   sessionWriteBytes: 32 * MIB,
   programWriteBytes: 256 * MIB,
+  /** When all hold too much, a session that holds more than this unasked for is not read. */
+  unaskedFloorBytes: 256 * KIB,
   /** Read data of one session under way from the unit or not yet taken by the peer. */
   sessionReadBytes: 32 * MIB,
   /** Immediate commands (task management, NOP, text) of one session not yet answered. */
@@ -125,6 +127,9 @@ export const shim = {
   /** A change of what initiators set: one call, and all of them until its outcome is unknown. */
   sharedStateAttemptMs: 8_000,
   sharedStateRetryMs: 200,
+  /** What ends with a session ends everywhere: tried again after the first, waited for at a stop. */
+  revertRetryMs: 1_000,
+  revertSettleMs: 2_000,
   sharedStateDeadlineMs: 12_000,
 } as const
 
@@ -248,6 +253,8 @@ export const unitState = {
   rememberedNexusLosses: 1024,
   /** The soft threshold is at this part of a thin unit's size. */
   softThresholdShare: 10,
+  /** A sanitize operation leaves the rest of the disk's speed to others. */
+  sanitizeBytesPerSecond: 256 * MIB,
   /** REPORT SUPPORTED OPERATION CODES: what a command usually takes, and when to give it up. */
   nominalCommandSeconds: 1,
   recommendedTimeoutSeconds: 60,

@@ -22,6 +22,17 @@ export class ByteBudget {
     return this.#heldBytes
   }
 
+  /** Of these, what came unasked for. */
+  get unaskedBytes(): number {
+    return this.#heldBytes - this.#grantedBytes
+  }
+
+  /** All together hold more than they should: too much came unasked for. */
+  get isCrowded(): boolean {
+    const root = this.#parent ?? this
+    return root.#heldBytes > root.#capBytes
+  }
+
   tryTake(bytes: number): boolean {
     if (this.#grantedBytes > 0) {
       if (this.#heldBytes + bytes > this.#capBytes) return false

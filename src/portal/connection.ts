@@ -113,6 +113,10 @@ export class Connection implements StreamReceiver, HalfOpen {
   #readFrames(): void {
     const { stream } = this.#options
     while (!this.#waitingForDrain || stream.queuedBytes < portal.sessionReadBytes) {
+      if (this.#member?.isFlooding === true) {
+        this.#waitForMemory()
+        return
+      }
       const frame = this.#framer.next()
       if (frame === undefined) return
       if (frame.kind === 'frame') this.#dispatch(frame)
@@ -176,6 +180,17 @@ export class Connection implements StreamReceiver, HalfOpen {
     if (this.#member !== undefined) return
     log.info('login given up', { from: stream.remoteAddress, cause: 'it took too long' })
     this.abandon()
+  }
+
+  /** Its own data, or those of others, have to be worked off first. */
+  #waitForMemory(): void {
+    this.#options.stream.pause()
+    this.#options.writeBudget.whenGiven(this.#memoryAgain)
+  }
+
+  readonly #memoryAgain = (): void => {
+    if (!this.#waitingForDrain) this.#options.stream.resume()
+    this.#readFrames()
   }
 
   #holdBack(): void {

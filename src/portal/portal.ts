@@ -18,6 +18,8 @@ import type { DiscoveredTarget, FrontSession, PortalHost } from './portal-host.t
 import { SessionRegistry } from './session-registry.ts'
 
 export interface PortalOptions {
+  /** Memory for the data of writes of all sessions. */
+  readonly writeBytes?: number
   readonly network: Network
   readonly clock: Clock
   readonly log: Log
@@ -36,7 +38,7 @@ export class Portal {
   readonly #options: PortalOptions
   readonly #registry = new SessionRegistry()
   readonly #halfOpen = new HalfOpenLogins()
-  readonly #writeBudget = new ByteBudget(limits.programWriteBytes)
+  readonly #writeBudget: ByteBudget
   readonly #listeners: Listener[] = []
   readonly #addresses: PortalAddress[] = []
   #cancelSweep: Cancel | undefined
@@ -44,6 +46,7 @@ export class Portal {
 
   constructor(options: PortalOptions) {
     this.#options = options
+    this.#writeBudget = new ByteBudget(options.writeBytes ?? limits.programWriteBytes)
   }
 
   /** Sessions that have not ended, discovery sessions included. */

@@ -3,6 +3,7 @@
  * that are allegiant to it) and the first look at each frame. What has a place in the session's
  * order of commands goes through the session and comes back in its turn. RFC 7143 4.2.2, 4.2.5.1.
  */
+import { portal } from '../base/limits.ts'
 import type { CommandWindow } from '../iscsi/command-window.ts'
 import type { Frame } from '../iscsi/framer.ts'
 import { AsyncEvent, asyncMessage } from '../iscsi/pdu/async-message.ts'
@@ -66,6 +67,7 @@ const noLunField = Buffer.alloc(8)
 export class SessionConnection {
   readonly cid: number
   readonly remoteAddress: string
+  readonly localAddress: string
   readonly parameters: SessionParameters
   readonly sender: Sender
   readonly pinger: Pinger
@@ -89,6 +91,7 @@ export class SessionConnection {
     this.#options = options
     this.cid = parameters.cid
     this.remoteAddress = link.stream.remoteAddress
+    this.localAddress = link.stream.localAddress
     this.parameters = parameters
     this.sender = new Sender({
       stream: link.stream,
@@ -223,6 +226,12 @@ export class SessionConnection {
       parameter3: parameters[2],
     })
     this.sender.respond(header)
+  }
+
+  /** Its session sends more unasked for than there is memory: it is to be read no further now. */
+  get isFlooding(): boolean {
+    const { writeBudget } = this.#options
+    return writeBudget.isCrowded && writeBudget.unaskedBytes > portal.unaskedFloorBytes
   }
 
   /** Tells the initiator that the target goes away. RFC 7143 11.9.1. */

@@ -71,6 +71,8 @@ export interface RigOptions {
   ) => Promise<LoginDecision> | LoginDecision
   readonly unitBlocks?: number
   readonly moreTargets?: number
+  /** Memory for the data of writes of all sessions. */
+  readonly writeBytes?: number
 }
 
 export class PortalRig {
@@ -110,6 +112,7 @@ export class PortalRig {
       log: quietLog,
       host,
       policy: { ...plainLoginPolicy, ...options.policy },
+      ...(options.writeBytes === undefined ? {} : { writeBytes: options.writeBytes }),
     })
   }
 

@@ -344,3 +344,23 @@ t.test('requests for what was sent already do not pile up', async (t) => {
   deaf.stream.resume()
   for (let left = 200; left > 0; left--) t.equal((await deaf.end(tag)).status, 0)
 })
+
+t.test('who sends more unasked for than there is memory is not read', async (t) => {
+  const writeBytes = 1024 * KIB
+  const rig = await rigFor(t, { writeBytes, unitBlocks: 16_384 })
+  const bold = await rig.login()
+  const data = pattern(64 * KIB)
+  rig.unit.shut()
+  const tags = Array.from({ length: 100 }, () =>
+    bold.command({ cdb: write10(0, 128), data, immediateBytes: data.length }),
+  )
+  const modest = await rig.login({ isid: Buffer.from('400001370009', 'hex') })
+  const small = pattern(512)
+  const tag = modest.command({ cdb: write10(0, 1), data: small, immediateBytes: 512 })
+  await until(() => rig.unit.held.some((task) => task.nexus.initiatorPort.endsWith('9')), 'begun')
+  const begun = rig.unit.held.length - 1
+  t.equal(begun, writeBytes / data.length + 1, 'one beyond the limit, no more')
+  rig.unit.open()
+  t.equal((await modest.end(tag)).status, 0)
+  for (const each of tags) t.equal((await bold.end(each)).status, 0)
+})
