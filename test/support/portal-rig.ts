@@ -13,6 +13,7 @@ import type {
 import { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { Silence, Task } from '../../src/scsi/logical-unit.ts'
 import type { ScsiResult } from '../../src/scsi/result.ts'
+import type { UnitSettings } from '../../src/scsi/unit-settings.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryNetwork } from './memory-network.ts'
 import { MemoryUnit } from './memory-unit.ts'
@@ -70,6 +71,8 @@ export interface RigOptions {
     accept: LoginDecision,
   ) => Promise<LoginDecision> | LoginDecision
   readonly unitBlocks?: number
+  /** Without them, initiators can set nothing. */
+  readonly settings?: UnitSettings
   readonly moreTargets?: number
   /** Memory for the data of writes of all sessions. */
   readonly writeBytes?: number
@@ -85,9 +88,9 @@ export class PortalRig {
   readonly #initiators: RawInitiator[] = []
 
   private constructor(options: RigOptions) {
-    const { chunkBytes, decide, unitBlocks } = options
+    const { chunkBytes, decide, unitBlocks, settings } = options
     this.network = new MemoryNetwork(chunkBytes === undefined ? {} : { chunkBytes })
-    this.unit = new GatedUnit(unitBlocks === undefined ? {} : { blocks: unitBlocks })
+    this.unit = new GatedUnit(unitBlocks === undefined ? {} : { blocks: unitBlocks }, settings)
     this.device = new DeviceServer<PortalTask>({
       luns: () => [0],
       unit: (lun) => (lun === 0 ? this.unit : undefined),
