@@ -10,6 +10,7 @@ import type {
   PortalHost,
   PortalTask,
 } from '../src/portal/portal-host.ts'
+import type { Clock } from '../src/ports/clock.ts'
 import { DeviceServer } from '../src/scsi/device-server.ts'
 import type { LogicalUnit } from '../src/scsi/logical-unit.ts'
 
@@ -19,13 +20,13 @@ export class StandaloneTarget implements PortalHost {
   readonly iqn: string
   readonly #device: DeviceServer<PortalTask>
 
-  constructor(iqn: string, units: readonly LogicalUnit<PortalTask>[]) {
+  constructor(iqn: string, units: readonly LogicalUnit<PortalTask>[], clock?: Clock) {
     this.iqn = iqn
     const luns = units.map((_, lun) => lun)
-    this.#device = new DeviceServer<PortalTask>({
-      luns: () => luns,
-      unit: (lun) => units[lun],
-    })
+    this.#device = new DeviceServer<PortalTask>(
+      { luns: () => luns, unit: (lun) => units[lun] },
+      clock,
+    )
   }
 
   /** To be called before the sessions are ended, and awaited before the stores are closed. */

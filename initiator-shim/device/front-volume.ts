@@ -82,10 +82,13 @@ export class FrontVolume {
     const settings = this.#settings
     const unit = new VolumeUnit({ state, router, ledger: this.#ledger, settings, tokens })
     this.#unit = unit
-    this.#device = new DeviceServer<PortalTask>({
-      luns: () => (this.state.gone ? [] : [0]),
-      unit: (lun) => (lun === 0 && !this.state.gone ? unit : undefined),
-    })
+    this.#device = new DeviceServer<PortalTask>(
+      {
+        luns: () => (this.state.gone ? [] : [0]),
+        unit: (lun) => (lun === 0 && !this.state.gone ? unit : undefined),
+      },
+      clock,
+    )
     this.target = this.#attaching(this.#device, options.detached)
   }
 
@@ -120,7 +123,13 @@ export class FrontVolume {
     this.state.changed.notify()
   }
 
+  /** Resolves when what ended with its sessions has ended everywhere, or after a while. */
+  settled(): Promise<void> {
+    return this.#settings.settled()
+  }
+
   close(): void {
+    this.#settings.close()
     background(this.#device.stop(), () => undefined)
     this.paths.close()
   }

@@ -56,7 +56,7 @@ export async function runStandalone(options: StandaloneOptions): Promise<void> {
     for (const lun of luns) {
       units.push(unitOf(lun, { tokens, settings: await openLunSettings(lun.spec, log) }))
     }
-    const host = new StandaloneTarget(iqn, units)
+    const host = new StandaloneTarget(iqn, units, nodeClock)
     const network = new NodeNetwork(log)
     const portal = new Portal({ network, clock: nodeClock, log, host, policy })
     const stop = async (): Promise<void> => {

@@ -2,6 +2,7 @@
  * A task bound to its unit, so that handlers need not know of either. Lives as long as the command.
  */
 import { assert } from '../base/assert.ts'
+import type { Clock } from '../ports/clock.ts'
 import { BoundDevice } from './bound-device.ts'
 import type { Call, CommandFacts, Outcome } from './call.ts'
 import { commandTable } from './command-table.ts'
@@ -30,6 +31,7 @@ export interface Surroundings<T extends Task> {
     unit(lun: number): LogicalUnit<T> | undefined
   }
   readonly attentions: UnitAttentions
+  readonly clock: Clock | undefined
   /** Of a unit where initiators may set something. */
   conditions(unit: UnitDescription): UnitConditions | undefined
 }
@@ -63,6 +65,9 @@ export class BoundCall<T extends Task> implements Call {
   }
   get aborted(): boolean {
     return this.#task.aborted
+  }
+  get clock(): Clock | undefined {
+    return this.#around.clock
   }
   get hasUnit(): boolean {
     return this.#unit !== undefined

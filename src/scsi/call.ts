@@ -3,6 +3,7 @@
  * bound in. A handler knows no transport, no other command and no LUN but its own.
  */
 
+import type { Clock } from '../ports/clock.ts'
 import type { CopyDevice } from './copy/copy-device.ts'
 import type { TokenStore } from './copy/token-store.ts'
 import type {
@@ -23,6 +24,8 @@ export type Outcome = ScsiResult | Silence
 export interface Call {
   readonly nexus: Nexus
   readonly cdb: Buffer
+  /** For operations that go on for long; absent where time does not pass by itself. */
+  readonly clock: Clock | undefined
   /** True once nobody waits for the answer. */
   readonly aborted: boolean
   /** Bytes that the initiator means to send, where the transport knows. */

@@ -5,6 +5,7 @@
  * it is asked for blocks.
  */
 import { smallestBlockBytes } from '../base/limits.ts'
+import type { Clock } from '../ports/clock.ts'
 import { BoundCall, type Surroundings } from './bound-call.ts'
 import type { Call, Outcome } from './call.ts'
 import { type Command, invalidCdbField } from './command.ts'
@@ -48,11 +49,12 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
   readonly #reservations = new ReservationWatch(this.#attentions)
   readonly #surroundings: Surroundings<T>
 
-  constructor(directory: LunDirectory<T>) {
+  constructor(directory: LunDirectory<T>, clock?: Clock) {
     this.#directory = directory
     this.#surroundings = {
       directory,
       attentions: this.#attentions,
+      clock,
       conditions: (unit) => this.#conditionsOf(unit),
     }
   }

@@ -5,9 +5,11 @@
 import { scsi } from '../base/limits.ts'
 import type { Call, Outcome } from './call.ts'
 import type { BlockExtent } from './logical-unit.ts'
+import type { Pacer } from './pacer.ts'
 import { good, isGood, Status } from './result.ts'
 
 export interface PassRun {
+  readonly pacer: Pacer
   /** From 0 to 1. */
   progress(share: number): void
   stopped(): boolean
@@ -45,6 +47,7 @@ async function fill(call: Call, run: PassRun, { from, to, block }: Filling): Pro
     if (!isGood(outcome)) return outcome
     lba += count
     run.progress(lba / blocks)
+    await run.pacer.moved(count * blockBytes)
   }
   return good()
 }

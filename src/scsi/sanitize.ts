@@ -7,6 +7,7 @@
  * unreadable, until they are used again.
  */
 import { background } from '../base/background.ts'
+import { unitState } from '../base/limits.ts'
 import type { Call, Outcome } from './call.ts'
 import {
   type Sanitizing,
@@ -17,6 +18,7 @@ import {
 } from './cdb-medium.ts'
 import { type Command, command, invalidCdbField, whereSettable } from './command.ts'
 import { prefix } from './data-out.ts'
+import { Pacer } from './pacer.ts'
 import { checkCondition, good, isGood, type ScsiResult } from './result.ts'
 import { erasePass, type Pass, patternPass } from './sanitize-pass.ts'
 import type { Transfer } from './scsi-target.ts'
@@ -96,11 +98,13 @@ async function runPasses(
   // With IMMED the command itself ends at once, otherwise it is the one that is left.
   await conditions.atMost(immediate ? 0 : 1)
   call.unit.tokens?.revokeOf(call.facts.naa)
+  const pacer = new Pacer(call.clock, unitState.sanitizeBytesPerSecond)
   for (const [index, pass] of passes.entries()) {
     const progress = (share: number): void => {
       done = (index + share) / passes.length
     }
-    const outcome = await pass(call, { progress, stopped: () => conditions.stopping })
+    const stopped = () => conditions.stopping
+    const outcome = await pass(call, { pacer, progress, stopped })
     if (!isGood(outcome)) {
       conditions.sanitize = { kind: 'failed', mayExit: allowUnrestrictedExit }
       return sanitizeFailed

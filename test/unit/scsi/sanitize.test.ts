@@ -2,6 +2,8 @@
 import t from 'tap'
 import type { Task, WriteOptions } from '../../../src/scsi/logical-unit.ts'
 import { MemoryUnitSettings } from '../../../src/scsi/memory-unit-settings.ts'
+import { Pacer } from '../../../src/scsi/pacer.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
 import { MemoryUnit } from '../../support/memory-unit.ts'
 import { describe, hex, ScsiRig } from '../../support/scsi-rig.ts'
 
@@ -252,4 +254,23 @@ t.test('units where nothing can be set have no SANITIZE', async (t) => {
   const rig = new ScsiRig()
   t.equal(await rig.outcome(blockErase), '05/20/00')
   t.equal(await rig.outcome(overwriteCdb(5), { data: [hex('01 00 0001 00')] }), '05/20/00')
+})
+
+t.test('it leaves the speed of the disk to others', async (t) => {
+  const clock = new ManualClock()
+  const pacer = new Pacer(clock, 1000)
+  await pacer.moved(0)
+  let moved = false
+  const second = pacer.moved(500).then(() => {
+    moved = true
+  })
+  clock.advance(499)
+  await turn()
+  t.equal(moved, false)
+  clock.advance(1)
+  await second
+  clock.advance(2000)
+  await pacer.moved(2000)
+  const unpaced = new Pacer(undefined, 1)
+  await unpaced.moved(1e9)
 })
