@@ -121,6 +121,7 @@ export class Shim {
   /** Ends the sessions of initiators, then those with the servers. Resolves when all have ended. */
   async stop(graceMs: number): Promise<void> {
     await this.#portal.close(graceMs)
+    await Promise.all([...this.#volumes.values()].map((volume) => volume.settled()))
     this.#watch.stop()
     for (const volume of this.#volumes.values()) volume.close()
     this.#tokens.close()

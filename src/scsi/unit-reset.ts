@@ -7,7 +7,7 @@
 import { background } from '../base/background.ts'
 import type { Nexus, UnitDescription } from './logical-unit.ts'
 import type { UnitConditions } from './unit-conditions.ts'
-import { bringAbout, type SharedState, type UnitSettings } from './unit-settings.ts'
+import { bringAbout, type Edit, type SharedState, type UnitSettings } from './unit-settings.ts'
 
 export function revertAfterReset(unit: UnitDescription, conditions: UnitConditions): void {
   conditions.preventing.clear()
@@ -45,9 +45,7 @@ export function revertAfterNexusLoss(
 }
 
 /** At once where the unit keeps its settings itself; a volume's need its manager. */
-function inBackground(
-  settings: UnitSettings,
-  edit: (state: SharedState) => SharedState | undefined,
-): void {
-  background(bringAbout(settings, edit, { takesAway: false }), () => undefined)
+function inBackground(settings: UnitSettings, edit: Edit): void {
+  if (settings.revert !== undefined) settings.revert(edit)
+  else background(bringAbout(settings, edit, { takesAway: false }), () => undefined)
 }

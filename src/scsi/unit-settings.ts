@@ -33,7 +33,15 @@ export interface UnitSettings {
     /** True when something that another initiator may do is taken away: it waits for its fence. */
     how: { readonly takesAway: boolean },
   ): Promise<ChangeOutcome>
+  /**
+   * Undoes what ended with a session or by a reset: it is so at once for those who look here, and
+   * everywhere as soon as can be. Absent where `change` makes it so at once.
+   */
+  revert?(edit: Edit): void
 }
+
+/** Undefined where nothing is to be changed. */
+export type Edit = (state: SharedState) => SharedState | undefined
 
 /**
  * Changes the newest state, however often others are faster. `edit` gives undefined where nothing is
@@ -41,7 +49,7 @@ export interface UnitSettings {
  */
 export async function bringAbout(
   settings: UnitSettings,
-  edit: (state: SharedState) => SharedState | undefined,
+  edit: Edit,
   how: { readonly takesAway: boolean },
 ): Promise<Exclude<ChangeOutcome, 'changed'>> {
   for (;;) {

@@ -222,6 +222,27 @@ t.test('RESERVE (6) holds at both shims until its session ends', async (t) => {
   t.equal(await rig.write(b, 3), 'good')
 })
 
+t.test('what ended with a session is over at its front end before the manager knows', async (t) => {
+  const rig = await started(t)
+  const { cluster, a, b } = rig
+  const beside = await cluster.attach('v', { name: 'c', isid: 2 })
+  t.equal(await rig.command(a, reserve6), 'good')
+  t.equal(await rig.write(beside, 1), conflict)
+  cluster.rpc.plan = () => ({ requestMs: 0, replyMs: 0, loses: 'request' })
+  a.leg.close()
+  await cluster.run(a.leg.ended)
+  await cluster.until(async () => (await rig.write(beside, 2)) === 'good', 2_000)
+  t.equal(await rig.write(b, 3), conflict, 'elsewhere it still holds')
+  const again = beside.command(reserve6)
+  await cluster.pass(500)
+  cluster.rpc.plan = () => ({ requestMs: 0, replyMs: 0 })
+  t.equal(describe(await cluster.run(again.answer)), 'good')
+  await cluster.pass(15_000)
+  t.equal(await rig.write(b, 4), conflict, 'the new one is not released with the old')
+  t.equal(await rig.command(beside, release6), 'good')
+  t.equal(await rig.write(b, 5), 'good')
+})
+
 t.test('registrations outlive every program, and an operator clears them', async (t) => {
   const rig = await started(t)
   const { cluster, a, b } = rig
