@@ -3,6 +3,11 @@
  * login of an initiator that already has a session with that volume here, whatever its ISID, is
  * answered only when each older session has shown that it lives, or was closed and its commands
  * have ended: so nothing that a dead connection left behind comes after what the new one sends.
+ *
+ * A session at another portal that has nothing under way is left as it is, but what it sends from
+ * now on waits until it has answered something that was sent after this login (`liveness.ts`), which
+ * a dead connection never does. It is the other path of an initiator that has two, and such an
+ * initiator need not be able to answer on one while it logs in on the other: libiscsi's are not.
  */
 import { shim } from '../../src/base/limits.ts'
 import { LoginStatus } from '../../src/iscsi/pdu/login-status.ts'
@@ -39,12 +44,16 @@ export class FrontHost implements PortalHost {
     const volume = this.#volumes().find(({ state }) => state.map.iqn === wanted)
     if (volume === undefined) return { kind: 'refuse', status: LoginStatus.NOT_FOUND }
     const older = facts.sessions.filter(({ nexus }) => nexus.initiatorName === facts.initiatorName)
-    await Promise.all(older.map((session) => this.#aliveOrEnded(session)))
+    await Promise.all(older.map((session) => this.#harmless(session, facts.portalAddress)))
     return { kind: 'accept', target: volume.target }
   }
 
   /** A session of the same initiator port is ended by the portal itself, after this. */
-  async #aliveOrEnded(session: FrontSession): Promise<void> {
+  async #harmless(session: FrontSession, portalAddress: string): Promise<void> {
+    if (session.idle && !session.portalAddresses.includes(portalAddress)) {
+      session.distrust()
+      return
+    }
     const cancel = this.#clock.after(shim.olderSessionDeadlineMs, () =>
       session.end('its initiator came back and it does not answer'),
     )

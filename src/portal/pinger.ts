@@ -16,6 +16,8 @@ interface Ping {
   readonly resolve: (answered: boolean) => void
   /** Set while the NOP-In is put off. */
   cancel: Cancel | undefined
+  /** False: its answer proves nothing. */
+  counts: boolean
 }
 
 /** Something that only a living initiator can answer, and no earlier than `atMs`. */
@@ -59,7 +61,12 @@ export class Pinger {
     const tag = this.#nextTag
     this.#nextTag = tag >= 0x7fffffff ? 1 : tag + 1
     return new Promise((resolve) => {
-      const ping: Ping = { askedAtMs: this.#clock.nowMs(), resolve, cancel: undefined }
+      const ping: Ping = {
+        askedAtMs: this.#clock.nowMs(),
+        resolve,
+        cancel: undefined,
+        counts: true,
+      }
       this.#waiting.set(tag, ping)
       if (this.#options.soliciting()) {
         ping.cancel = this.#clock.after(portal.pingPutOffMs, () => this.#options.send(tag))
@@ -76,8 +83,16 @@ export class Pinger {
     this.#waiting.delete(tag)
     ping.cancel?.()
     ping.resolve(true)
-    this.#proven(ping.askedAtMs)
+    if (ping.counts) this.#proven(ping.askedAtMs)
     return true
+  }
+
+  /** Nothing counts any more but answers to what is sent from now on. */
+  distrust(): void {
+    this.#provenAtMs = Number.NEGATIVE_INFINITY
+    this.#response = undefined
+    this.#request = undefined
+    for (const ping of this.#waiting.values()) ping.counts = false
   }
 
   /** The peer took what it was sent. */

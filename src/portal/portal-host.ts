@@ -41,6 +41,12 @@ export interface FrontSession {
   readonly generationVersion: number
   /** `Clock.nowMs` at which the newest answered NOP-In was sent; -Infinity before the first. */
   readonly provenAtMs: number
+  /** `HOST:PORT` of this side of each of its connections. */
+  readonly portalAddresses: readonly string[]
+  /** No task of it is under way. */
+  readonly idle: boolean
+  /** What proved until now that its initiator lives counts no more; see `provenAtMs`. */
+  distrust(): void
   describe(): SessionDescription
   /**
    * Sends a NOP-In now. True when it was answered, false when the session ended first.

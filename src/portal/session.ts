@@ -114,6 +114,19 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
     return newest
   }
 
+  get portalAddresses(): readonly string[] {
+    return this.#members.map(({ localAddress }) => localAddress)
+  }
+
+  get idle(): boolean {
+    return this.#members.every(({ tasks }) => tasks === undefined || tasks.all().length === 0)
+  }
+
+  distrust(): void {
+    this.#provenAtMs = Number.NEGATIVE_INFINITY
+    for (const { pinger } of this.#members) pinger.distrust()
+  }
+
   describe(): SessionDescription {
     const { login } = this.#options
     const { initiatorName, initiatorAlias, headerDigest, dataDigest } = this.parameters

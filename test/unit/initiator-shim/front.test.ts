@@ -187,6 +187,41 @@ t.test('a command waits for a sign of life from its front connection', async (t)
   t.equal((await cluster.run(read)).status, 0, 'the proof holds for the next')
 })
 
+t.test('a second path beside one that cannot answer meanwhile', async (t) => {
+  const cluster = await started(t)
+  const second = await cluster.shim.listen('127.0.0.1:0')
+  const silent = await RawInitiator.connect(cluster.network, cluster.portal)
+  t.teardown(() => silent.close())
+  const names = {
+    targetName: 'iqn.2026-11.io.palisade:v',
+    initiatorName: 'iqn.2026-11.example:a',
+  }
+  t.equal((await cluster.run(silent.login(names))).status, 0)
+  const write = { cdb: write10(0, 1), data: Buffer.alloc(512, 1), immediateBytes: 512 }
+  const before = silent.command(write)
+  await cluster.pass(10)
+  await silent.answerPing()
+  t.equal((await cluster.run(silent.end(before))).status, 0)
+  const sent = async (): Promise<number> =>
+    (await cluster.status()).volumes[0]!.paths[0]!.direct.commands
+  const fromMs = cluster.clock.nowMs()
+  const other = await cluster.attach('v', { isid: 2, address: second })
+  t.ok(cluster.clock.nowMs() - fromMs < 500, 'the login does not wait for the idle path')
+  t.notOk(silent.ended, 'which is left as it is')
+  const soFar = await sent()
+  const late = silent.command(write)
+  await cluster.pass(1_000)
+  t.equal(await sent(), soFar, 'its proof from before the login counts no more')
+  t.equal(describe(await cluster.run(other.write(0, 8, 2).answer)), 'good')
+  await silent.answerPing()
+  t.equal((await cluster.run(silent.end(late))).status, 0, 'it lives, and goes on')
+  t.strictSame(await cluster.run(other.read(1, 1)), [2])
+
+  const same = await cluster.attach('v', { isid: 3 })
+  t.ok(silent.ended, 'where it logs in itself, the silent path must answer or end')
+  t.equal(describe(await cluster.run(same.write(0, 8, 3).answer)), 'good')
+})
+
 /** An initiator breaks its connection, with writes in it, and sends others on a new one. */
 async function comeBack(cluster: MemoryCluster, relay: Relay, seed: number): Promise<string[]> {
   const random = seededRandom(seed)
