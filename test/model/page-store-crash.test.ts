@@ -6,6 +6,7 @@
 import t from 'tap'
 import { StorageError } from '../../src/base/errors.ts'
 import type { PageStore } from '../../targets/store/page-store.ts'
+import type { ReplicaStore } from '../../targets/store/replica-store.ts'
 import { BlockWitness } from '../support/block-witness.ts'
 import { seededFractions } from '../support/seeded-random.ts'
 import { pageBlocks, StoreMachine, stamped, stampsOf } from '../support/store-machine.ts'
@@ -14,11 +15,15 @@ const diskBlocks = 6 * pageBlocks - 40
 const workers = 3
 /** Each worker has its own blocks in every page, so that pages are shared and blocks are not. */
 const shareBlocks = Math.floor(pageBlocks / workers)
+/** Written atomically, always as a whole: the end of a page, a page, and the beginning of one. */
+const atomicRange = { lba: pageBlocks - 40, blocks: 40 + pageBlocks + 30 }
+const atomicPages = 3
 
 /** Every stamp is of one write only: a block of another owner, or of a former one, stands out. */
 class Workload {
   readonly witness = new BlockWitness(diskBlocks)
   readonly churned = new BlockWitness(4 * pageBlocks)
+  readonly swapped = new BlockWitness(atomicPages * pageBlocks)
   readonly #random: () => number
   #stamp = 0
 
@@ -28,11 +33,11 @@ class Workload {
 
   async run(machine: StoreMachine): Promise<void> {
     // Tight, so that pages change their owners.
-    machine.capacityPages = 11
+    machine.capacityPages = 16
     const store = await machine.open()
     await store.createReplica('disk', diskBlocks)
     const jobs = Array.from({ length: workers }, (_, index) => this.#worker(store, index))
-    await Promise.all([...jobs, this.#churn(store), this.#clock(machine)])
+    await Promise.all([...jobs, this.#churn(store), this.#swap(store), this.#clock(machine)])
     await store.close()
   }
 
@@ -73,6 +78,31 @@ class Workload {
     await store.dropReplica('churn')
   }
 
+  /** Atomic writes of one range, and plain and comparing ones beside it in the same pages. */
+  async #swap(store: PageStore): Promise<void> {
+    await store.createReplica('swap', this.swapped.blocks)
+    const swap = store.replica('swap')!
+    const { lba, blocks } = atomicRange
+    for (let round = 0; round < 3; round++) {
+      const end = this.swapped.blocks - 3
+      await Promise.all([
+        this.#write(this.swapped, 5, 9, (stamp) => swap.write(5, [stamped(stamp, 9)])),
+        this.#write(this.swapped, lba, blocks, (stamp) =>
+          swap.writeAtomic!(lba, [stamped(stamp, 7), stamped(stamp, blocks - 7)]),
+        ),
+        this.#write(this.swapped, end, 3, (stamp) =>
+          swap.update(end, 3, () => [stamped(stamp, 3)]),
+        ),
+        mustSeeWhole(swap),
+      ])
+      if (this.#random() < 0.5) await this.#flush([this.swapped, this.witness], swap)
+      if (round !== 1) continue
+      const unmapped = this.swapped.writing(0, this.swapped.blocks, 0)
+      await swap.unmap(0, this.swapped.blocks)
+      unmapped()
+    }
+  }
+
   async #clock(machine: StoreMachine): Promise<void> {
     for (let step = 0; step < 2; step++) await machine.clock.advance(5_000)
   }
@@ -95,6 +125,19 @@ class Workload {
     await disk.flush()
     for (const acknowledged of acknowledgements) acknowledged()
   }
+}
+
+/** The values in the range that is written atomically, where they are not all of one write. */
+function tornBlocks(stamps: readonly number[]): number[] {
+  const { lba, blocks } = atomicRange
+  const seen = [...new Set(stamps.slice(lba, lba + blocks))]
+  return seen.length > 1 ? seen : []
+}
+
+/** While it is being written: all of the former write, or all of the new one. */
+async function mustSeeWhole(swap: ReplicaStore): Promise<void> {
+  const torn = tornBlocks(stampsOf(await swap.read(0, atomicPages * pageBlocks)))
+  if (torn.length > 0) throw new Error(`a reader saw ${torn} of an atomic write`)
 }
 
 /** How many operations the whole workload takes, with nothing going wrong. */
@@ -144,10 +187,13 @@ async function stopAt(
   for (const [id, witness] of [
     ['disk', workload.witness],
     ['churn', workload.churned],
+    ['swap', workload.swapped],
   ] as const) {
     const stamps = await readAll(store, id, witness)
     faults.push(...(how === 'crash' ? witness.afterCrash(stamps) : witness.afterKill(stamps)))
   }
+  const torn = tornBlocks(await readAll(store, 'swap', workload.swapped))
+  if (torn.length > 0) faults.push(`an atomic write is torn: ${torn}`)
   faults.push(...(await reuseFaults(store)))
   await store.close()
   const kept = before.incarnation === store.incarnation

@@ -23,6 +23,11 @@ t.test('records are these bytes', (t) => {
       '00000024CCCCCCCC000000010000000201000000000000000000000701020304fffffffd',
     ],
     [
+      { kind: 'map', replica: 1, page: 2, physical: 3, replaces: true, joined: true },
+      5,
+      '00000024CCCCCCCC00000000000000050103000000000000000000010000000200000003',
+    ],
+    [
       { kind: 'free', replica: 1, page: 2, count: 3 },
       5,
       '00000024CCCCCCCC00000000000000050200000000000000000000010000000200000003',
@@ -88,6 +93,28 @@ t.test('what of a log counts', async (t) => {
   const other = await headless.open('map.log.3')
   await other.write([Buffer.from('x')], 0)
   t.same(sequences((await readLogs(headless, from)).entries), [])
+})
+
+t.test('joined records count together or not at all', async (t) => {
+  const joined = (page: number): MapRecord => ({ ...map(page), joined: true }) as MapRecord
+  const from = { number: 1, sequence: 0 }
+  for (const [torn, counted] of [
+    [undefined, [1, 2, 3, 4]],
+    [3, [1]],
+    [2, [1]],
+    [1, [1]],
+    [0, []],
+  ] as const) {
+    const files = new MemoryBlockFiles()
+    const log = await MapLog.create({ files, number: 1, firstSequence: 1, apply: () => undefined })
+    await log.append([map(1)])
+    await log.append([joined(2), joined(3), map(4)])
+    await log.close()
+    const file = await files.open('map.log.1')
+    if (torn !== undefined) await file.write([Buffer.from('x')], logHeaderBytes + torn * 36 + 30)
+    const { entries } = await readLogs(files, from)
+    t.same(sequences(entries), counted, `record ${torn} is torn`)
+  }
 })
 
 t.test(
