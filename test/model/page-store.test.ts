@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { StorageError } from '../../src/base/errors.ts'
 import type { PageStore } from '../../targets/store/page-store.ts'
+import type { ReplicaStore } from '../../targets/store/replica-store.ts'
 import { BlockWitness } from '../support/block-witness.ts'
 import { seededFractions } from '../support/seeded-random.ts'
 import { pageBlocks, StoreMachine, stamped, stampsOf } from '../support/store-machine.ts'
@@ -23,6 +24,8 @@ const blocks = fc.oneof(
 const step = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant('write' as const), id, lba, blocks }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('unmap' as const), id, lba, blocks }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('atomic' as const), id, lba, blocks }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('update' as const), id, lba, blocks }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('resize' as const), id, blocks }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('drop' as const), id }) },
   {
@@ -64,7 +67,11 @@ class History {
   async #perform(each: Step): Promise<void> {
     switch (each.do) {
       case 'write':
-        return this.#write(each)
+        return this.#write(each, (replica, from, data) => replica.write(from, data))
+      case 'atomic':
+        return this.#write(each, (replica, from, data) => replica.writeAtomic!(from, data))
+      case 'update':
+        return this.#write(each, (replica, from, data) => this.#update(replica, from, data))
       case 'unmap':
         return this.#unmap(each)
       case 'resize':
@@ -84,7 +91,20 @@ class History {
     }
   }
 
-  async #write(at: { id: string; lba: number; blocks: number }): Promise<void> {
+  /** As COMPARE AND WRITE does it, in one step with what is there. */
+  async #update(replica: ReplicaStore, from: number, data: readonly Buffer[]): Promise<void> {
+    const blocks = data.reduce((sum, { length }) => sum + length, 0) / 512
+    const there = await replica.read(from, blocks)
+    await replica.update(from, blocks, (stored) => {
+      if (!Buffer.concat(stored).equals(Buffer.concat(there))) throw new Error('it has changed')
+      return data
+    })
+  }
+
+  async #write(
+    at: { id: string; lba: number; blocks: number },
+    write: (replica: ReplicaStore, lba: number, data: readonly Buffer[]) => Promise<void>,
+  ): Promise<void> {
     const { model, lba: from, count } = await this.#range(at)
     if (count <= 0) return
     const stamp = ++this.#stamp
@@ -92,12 +112,13 @@ class History {
     const head = Math.floor(count / 3)
     const data = [stamped(stamp, head), stamped(stamp, count - head)]
     try {
-      await this.#store.replica(at.id)!.write(from, data)
+      await write(this.#store.replica(at.id)!, from, data)
       acknowledged()
     } catch (error) {
       if (!(error instanceof StorageError) || error.code !== 'no-space') throw error
       const needed = Math.ceil((from + count) / pageBlocks) - Math.floor(from / pageBlocks)
       const mapped = this.#store.replicas().reduce((sum, { mappedPages }) => sum + mappedPages, 0)
+      // An atomic write needs as many pages again as it is to replace: `mapped` counts those too.
       if (mapped + needed <= capacityPages) throw error
       model.refuse()
     }
