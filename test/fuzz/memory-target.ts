@@ -23,6 +23,7 @@ import { MemoryNetwork } from '../support/memory-network.ts'
 import { RawInitiator, read10, write10 } from '../support/raw-initiator.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { type FuzzCase, fuzzTarget, fuzzUser, guardTarget } from './fuzz-case.ts'
+import { guardIdentity } from './guard-naa.ts'
 import { Player } from './player.ts'
 
 const fuzzedBlocks = 4096
@@ -137,7 +138,7 @@ export class MemoryTarget {
     this.#stores.push(store)
     await store.createReplica('lun', blocks, blockBytes)
     return new PlainUnit(store.replica('lun')!, {
-      identity: `00000000-0000-4000-8000-00000000000${id}`,
+      identity: guardIdentity.replace(/3$/, String(id)),
       settings: new MemoryUnitSettings(),
       tokens: this.#tokens,
     })

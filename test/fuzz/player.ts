@@ -54,7 +54,6 @@ export class Player {
   /** As the target agreed to them. */
   #digests = { header: false, data: false }
   #agreed = { header: false, data: false }
-  #agreed = { header: false, data: false }
   /** Of commands that answer R2Ts. */
   readonly #data = new Map<number, Buffer>()
 
@@ -250,7 +249,9 @@ export class Player {
   }
 
   #noteLogin(header: Buffer, text: string): void {
-    this.#challenge = /CHAP_C=([^\0]*)/.exec(text)?.[1] ?? this.#challenge
+    const challenge = /CHAP_C=([^\0]*)/.exec(text)?.[1]
+    if (challenge !== undefined) this.said.push(`challenge ${challenge}`)
+    this.#challenge = challenge ?? this.#challenge
     this.#agreed.header ||= text.includes('HeaderDigest=CRC32C')
     this.#agreed.data ||= text.includes('DataDigest=CRC32C')
     const { transit, nextStage, statusClass } = loginResponse.decode(header)
@@ -304,8 +305,10 @@ function describe({ opcode, header }: Frame, data: Buffer): string {
       const sense = header[3] === 2 ? decodeSense(data.subarray(2)) : undefined
       return sense === undefined ? `status ${hex(header[3]!)}` : `sense ${senseText(sense)}`
     }
-    case Opcode.DATA_IN:
-      return (header[1]! & 1) === 0 ? 'data' : `data ${header[3] === 0 ? 'good' : hex(header[3]!)}`
+    case Opcode.DATA_IN: {
+      const what = data.every((byte) => byte === 0) ? 'zeros' : 'data'
+      return (header[1]! & 1) === 0 ? what : `${what} ${header[3] === 0 ? 'good' : hex(header[3]!)}`
+    }
     case Opcode.REJECT:
       return `reject ${hex(header[2]!)}`
     case Opcode.TASK_MANAGEMENT_RESPONSE:

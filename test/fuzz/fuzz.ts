@@ -1,0 +1,49 @@
+/** Plays cases against a target, one after the other, and says of each that failed how to repeat it. */
+import fc from 'fast-check'
+import { fuzzCases } from './case-arbitrary.ts'
+import type { CorpusRow } from './corpus.ts'
+import type { FuzzCase } from './fuzz-case.ts'
+
+/** What the target said; rejects when something broke that must not break. */
+export type Play = (played: FuzzCase) => Promise<readonly string[]>
+
+/** `as it should`, or what came instead. */
+export async function ruling({ played, expects }: CorpusRow, play: Play): Promise<string> {
+  try {
+    const said = (await play(played)).join(',')
+    return expects.every((each) => each.test(said)) ? 'as it should' : `it said ${said}`
+  } catch (error) {
+    return error instanceof Error ? (error.stack ?? error.message) : String(error)
+  }
+}
+
+/** Cases by chance until the time is over or one fails, which is then made as small as it gets. */
+export async function fuzz(
+  play: Play,
+  { seconds, seed }: { readonly seconds: number; readonly seed: number },
+): Promise<{ readonly runs: number; readonly failure: string | undefined }> {
+  const unhandled: unknown[] = []
+  const note = (reason: unknown): void => {
+    unhandled.push(reason)
+  }
+  process.on('unhandledRejection', note)
+  try {
+    const property = fc.asyncProperty(fuzzCases, async (played) => {
+      await play(played)
+      const [first] = unhandled.splice(0)
+      if (first !== undefined) throw first
+    })
+    const details = await fc.check(property, {
+      seed,
+      numRuns: 1_000_000_000,
+      interruptAfterTimeLimit: seconds * 1000,
+    })
+    const { numRuns: runs, failed, counterexample, errorInstance } = details
+    if (!failed) return { runs, failure: undefined }
+    const error = errorInstance instanceof Error ? errorInstance.stack : String(errorInstance)
+    const entry = JSON.stringify(counterexample?.[0])
+    return { runs, failure: `seed ${seed}: ${error}\nto repeat it: ${entry}` }
+  } finally {
+    process.off('unhandledRejection', note)
+  }
+}

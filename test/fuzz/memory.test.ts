@@ -1,0 +1,21 @@
+/** The corpus, and cases by chance for a while, against the whole target in this process. */
+import t from 'tap'
+import { corpus } from './corpus.ts'
+import { fuzz, ruling } from './fuzz.ts'
+import { playInMemory } from './memory-target.ts'
+
+const seconds = 12
+const mostBytes = 512 * 1024 * 1024
+
+t.test('every fault that was found in others, and every kind of test', async (t) => {
+  for (const row of corpus) {
+    t.equal(await ruling(row, playInMemory), 'as it should', `${row.id}: ${row.what}`)
+  }
+})
+
+t.test('cases by chance', async (t) => {
+  const { runs, failure } = await fuzz(playInMemory, { seconds, seed: Date.now() >>> 0 })
+  t.equal(failure, undefined)
+  t.ok(runs > 10, `${runs} cases`)
+  t.ok(process.memoryUsage().rss < mostBytes, 'memory stays under its cap')
+})
