@@ -9,6 +9,7 @@ import type { Nexus, Silence } from '../scsi/logical-unit.ts'
 import type { ScsiResult } from '../scsi/result.ts'
 import type { Transfer } from '../scsi/scsi-target.ts'
 import type { Fence } from '../volume/generation-header.ts'
+import { DetachedTask } from './detached-task.ts'
 import type { FrontSession, PortalTask } from './portal-host.ts'
 
 /**
@@ -91,6 +92,10 @@ export class CommandTask implements PortalTask {
 
   abortTasksOf(initiatorPorts: readonly string[]): Promise<void> {
     return this.session.abortTasksOf(initiatorPorts, this.lun)
+  }
+
+  detached(): PortalTask {
+    return new DetachedTask(this)
   }
 
   whenAborted(run: () => void): void {

@@ -113,6 +113,14 @@ export class BoundCall<T extends Task> implements Call {
     const unit = this.#there()
     return commandTable.filter((row) => row.isOf(unit))
   }
+  /** A driver's detached task is of the kind that its units take. */
+  detached(): Call {
+    const task = (this.#task.detached?.() ?? this.#task) as T
+    return new BoundCall(task, this.#unit, [], this.#around)
+  }
+  whenAborted(run: () => void): void {
+    this.#task.whenAborted?.(run)
+  }
   takeAttention(): Sense | undefined {
     return this.#around.attentions.take(this.nexus, this.#task.lun)
   }

@@ -46,6 +46,10 @@ export interface Call {
   readonly luns: readonly number[]
   /** The commands that this unit has. */
   readonly commands: readonly CommandFacts[]
+  /** For an operation that goes on when the command, its session and its data are gone. */
+  detached(): Call
+  /** Calls `run` once when nobody waits for the answer any more. */
+  whenAborted(run: () => void): void
   /** The pending unit attention of this nexus, which is thereby cleared. */
   takeAttention(): Sense | undefined
   clearReportedLuns(): void

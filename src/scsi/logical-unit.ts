@@ -31,6 +31,10 @@ export interface Task {
    * nothing any more. Absent where a transport knows of no others.
    */
   abortTasksOf?(initiatorPorts: readonly string[]): Promise<void>
+  /** Calls `run` once when the task is aborted or its session ends; at once if it already was. */
+  whenAborted?(run: () => void): void
+  /** The same kind of task for an operation that goes on when command and session have ended. */
+  detached?(): Task
 }
 
 export interface UnitFacts {

@@ -19,7 +19,7 @@ import {
 import { type Command, command, invalidCdbField, whereSettable } from './command.ts'
 import { prefix } from './data-out.ts'
 import { Pacer } from './pacer.ts'
-import { checkCondition, good, isGood, type ScsiResult } from './result.ts'
+import { checkCondition, good, isGood, type ScsiResult, Status } from './result.ts'
 import { erasePass, type Pass, patternPass } from './sanitize-pass.ts'
 import type { Transfer } from './scsi-target.ts'
 import { MEDIUM_NOT_PRESENT, SANITIZE_COMMAND_FAILED, WRITE_PROTECTED } from './sense.ts'
@@ -77,14 +77,22 @@ async function overwrite(call: Call, fields: Sanitizing): Promise<Outcome> {
   return Array.isArray(passes) ? sanitize(call, fields, passes) : (passes as ScsiResult)
 }
 
-/** From here on no other command is let in; what is under way is waited for. */
+/**
+ * From here on no other command is let in; what is under way is waited for. A command that is
+ * aborted ends, the operation does not.
+ */
 async function sanitize(call: Call, fields: Sanitizing, passes: readonly Pass[]): Promise<Outcome> {
-  const running = runPasses(call, fields, passes)
+  const running = runPasses(call.detached(), fields, passes)
   call.conditions.sanitizing = running
-  if (!fields.immediate) return running
   // A unit answers its failures as values, which runPasses keeps for the initiator.
   background(running, () => undefined)
-  return good()
+  if (fields.immediate) return good()
+  return Promise.race([
+    running,
+    new Promise<Outcome>((resolve) => {
+      call.whenAborted(() => resolve({ status: Status.TASK_ABORTED }))
+    }),
+  ])
 }
 
 async function runPasses(

@@ -274,3 +274,33 @@ t.test('it leaves the speed of the disk to others', async (t) => {
   const unpaced = new Pacer(undefined, 1)
   await unpaced.moved(1e9)
 })
+
+t.test('an abort ends the command and not the operation', async (t) => {
+  const rig = rigOf()
+  rig.unit.content.fill('a')
+  rig.slow.hold()
+  let abort = (): void => undefined
+  const used: unknown[] = []
+  const write = rig.slow.write.bind(rig.slow)
+  rig.slow.write = (task, lba, data, options) => {
+    used.push(task)
+    return write(task, lba, data, options)
+  }
+  const detached = rig.task(blockErase)
+  const task = {
+    ...rig.task(blockErase),
+    detached: () => detached,
+    whenAborted: (run: () => void) => {
+      abort = run
+    },
+  }
+  t.equal(rig.server.arrive(task), undefined)
+  const answer = rig.server.execute(task, [])
+  abort()
+  t.strictSame(await answer, { status: 0x40 })
+  t.equal(await rig.outcome(testUnitReady), '02/04/1b')
+  rig.slow.go()
+  while ((await rig.outcome(testUnitReady)) !== 'GOOD') await turn()
+  t.ok(rig.unit.content.every((byte) => byte === 0))
+  t.ok(used.every((each) => each === detached))
+})
