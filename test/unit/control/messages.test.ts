@@ -4,7 +4,11 @@ import fc from 'fast-check'
 import protobuf from 'protobufjs/light.js'
 import t from 'tap'
 import { createVolumeRequestCodec, statusReplyCodec } from '../../../src/control/messages/admin.ts'
-import { askReplyCodec, watchEventCodec } from '../../../src/control/messages/client.ts'
+import {
+  askReplyCodec,
+  changeSharedStateRequestCodec,
+  watchEventCodec,
+} from '../../../src/control/messages/client.ts'
 import { volumeMapCodec } from '../../../src/control/messages/map.ts'
 import {
   activateRequestCodec,
@@ -12,6 +16,9 @@ import {
   compareOrders,
   volumeRecordCodec,
 } from '../../../src/control/messages/server.ts'
+import { reservationTableCodec } from '../../../src/control/messages/shared-state.ts'
+import type { ReservationTable } from '../../../src/scsi/reservation-table.ts'
+import type { SharedState } from '../../../src/scsi/unit-settings.ts'
 import type { Replica, Segment, VolumeMap } from '../../../src/volume/map.ts'
 
 const uint64 = fc.oneof(
@@ -45,6 +52,38 @@ const segment: fc.Arbitrary<Segment> = record(
   },
   { requiredKeys: ['segmentId', 'start', 'blocks', 'epoch', 'replicas'] },
 )
+const port = fc.string({ minLength: 1 })
+const reservationTable: fc.Arbitrary<ReservationTable> = record({
+  generation: uint32,
+  registrations: fc.array(record({ initiatorPort: port, key: text })),
+  persistent: fc.option(
+    record({
+      type: fc.integer({ min: 1, max: 8 }),
+      holder: fc.option(port, { nil: undefined }),
+    }),
+    { nil: undefined },
+  ),
+  reserved: fc.option(port, { nil: undefined }),
+  persistThroughPowerLoss: fc.boolean(),
+  notices: fc.array(
+    record({
+      number: uint64,
+      event: fc.constantFrom(
+        'reservations-preempted',
+        'reservations-released',
+        'registrations-preempted',
+      ),
+      initiatorPorts: fc.array(port),
+      abort: fc.boolean(),
+    }),
+  ),
+})
+const sharedState: fc.Arbitrary<SharedState> = record({
+  descriptorSense: fc.boolean(),
+  softwareWriteProtect: fc.boolean(),
+  mediumLoaded: fc.boolean(),
+  reservations: reservationTable,
+})
 const volumeMap: fc.Arbitrary<VolumeMap> = record({
   volumeId: text,
   name: text,
@@ -61,6 +100,7 @@ const volumeMap: fc.Arbitrary<VolumeMap> = record({
   readOnly: fc.boolean(),
   deleted: fc.boolean(),
 })
+const versioned = record({ version: uint64, changes: fc.array(text), state: sharedState })
 const order = record({ term: uint64, number: uint64 })
 
 await t.test('maps, and messages with maps, come back as they were', async (t) => {
@@ -73,6 +113,30 @@ await t.test('maps, and messages with maps, come back as they were', async (t) =
       deepStrictEqual(volumeRecordCodec.decode(volumeRecordCodec.encode(record)), record)
       deepStrictEqual(askReplyCodec.decode(askReplyCodec.encode({ activate })), { activate })
       deepStrictEqual(watchEventCodec.decode(watchEventCodec.encode({ map })), { map })
+    }),
+    { numRuns: 60 },
+  )
+  t.pass('no counterexample')
+})
+
+await t.test('what initiators have set comes back as it was', async (t) => {
+  fc.assert(
+    fc.property(volumeMap, versioned, (map, shared) => {
+      const withShared = { ...map, shared }
+      deepStrictEqual(volumeMapCodec.decode(volumeMapCodec.encode(withShared)), withShared)
+      const { reservations } = shared.state
+      const alone = reservationTableCodec.decode(reservationTableCodec.encode(reservations))
+      deepStrictEqual(alone, reservations)
+      const request = {
+        client: 'iqn.x',
+        volumeId: map.volumeId,
+        change: 'c.1',
+        formerVersion: shared.version,
+        state: shared.state,
+        takesAway: true,
+      }
+      const bytes = changeSharedStateRequestCodec.encode(request)
+      deepStrictEqual(changeSharedStateRequestCodec.decode(bytes), request)
     }),
     { numRuns: 60 },
   )

@@ -257,3 +257,17 @@ t.test('registrations outlive every program, and an operator clears them', async
   const again = await cluster.run(cluster.admin.clearReservations({ volume: 'v' }, 5_000))
   t.equal(again.map.generation, map.generation, 'nothing to clear is no change')
 })
+
+t.test('what cannot close every server takes nothing away', async (t) => {
+  const rig = await started(t)
+  const { cluster, a, b } = rig
+  t.equal(await rig.register(a, 1), 'good')
+  t.equal(await rig.write(b, 1), 'good')
+  await cluster.run(cluster.servers[1]!.stop())
+  t.equal(await rig.out(a, { action: Action.RESERVE, type: Type.WE, key: 1 }), busy)
+  t.equal(await rig.reservation(b), undefined)
+  t.equal(describe(await cluster.run(b.write(0, 8, 2).answer)), 'good', 'opened again')
+  await cluster.run(cluster.servers[1]!.start())
+  t.equal(await rig.out(a, { action: Action.RESERVE, type: Type.WE, key: 1 }), 'good')
+  t.equal(await rig.write(b, 3), conflict)
+})
