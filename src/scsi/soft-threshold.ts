@@ -1,6 +1,7 @@
 /**
  * The soft threshold of thin provisioning: initiators are told once when less than a tenth of a
- * unit's size can still be allocated, and again after there was more in between. SBC-3 4.7.3.7.
+ * unit's size can still be allocated, and again after there was more in between. SBC-3 4.7.3.7. They
+ * are not told where that is enough for all blocks that have none yet.
  */
 import { pageBytes, unitState } from '../base/limits.ts'
 import type { UnitDescription, UnitFacts } from './logical-unit.ts'
@@ -27,7 +28,10 @@ export function softThreshold(facts: UnitFacts): SoftThreshold {
 /** True when the threshold has just been reached. */
 export function reachedThreshold(unit: UnitDescription, conditions: UnitConditions): boolean {
   if (unit.space === undefined) return false
-  const low = unit.space.availableBlocks() < unit.facts.blocks / unitState.softThresholdShare
+  const { space, facts } = unit
+  const available = space.availableBlocks()
+  const below = available < facts.blocks / unitState.softThresholdShare
+  const low = below && available < facts.blocks - space.usedBlocks()
   const reached = low && !conditions.spaceLow
   conditions.spaceLow = low
   return reached

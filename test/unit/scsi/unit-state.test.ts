@@ -355,7 +355,8 @@ t.test(
   async (t) => {
     const { rig, other } = rigOf()
     let available = 1000
-    rig.unit.space = { usedBlocks: () => 0, availableBlocks: () => available }
+    const used = 0
+    rig.unit.space = { usedBlocks: () => used, availableBlocks: () => available }
     t.equal(await rig.outcome(testUnitReady), 'GOOD')
     available = 204
     t.equal(await rig.outcome(testUnitReady), '06/38/07', 'less than a tenth of 2048')
