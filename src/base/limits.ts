@@ -254,7 +254,7 @@ export const unitState = {
   /** The soft threshold is at this part of a thin unit's size. */
   softThresholdShare: 10,
   /** A sanitize operation leaves the rest of the disk's speed to others. */
-  sanitizeBytesPerSecond: 256 * MIB,
+  sanitizeBytesPerSecond: 128 * MIB,
   /** REPORT SUPPORTED OPERATION CODES: what a command usually takes, and when to give it up. */
   nominalCommandSeconds: 1,
   recommendedTimeoutSeconds: 60,
