@@ -38,6 +38,12 @@ async function chapOptions(run: Run, directory: string): Promise<string[]> {
   return ['--chap', file]
 }
 
+/** What a LUN and a volume are told alike. */
+function flagsOf({ readOnly, blockBytes }: Run): string {
+  const block = blockBytes === undefined ? '' : `,block=${blockBytes}`
+  return `,removable${readOnly ? ',read-only' : ''}${block}`
+}
+
 export const standaloneSubject: Subject = {
   name: 'standalone',
   title: 'Palisade, standalone',
@@ -51,8 +57,7 @@ export const standaloneSubject: Subject = {
       }
       try {
         for (let lane = 0; lane < lanes; lane++) {
-          const flags = run.readOnly ? ',read-only' : ''
-          const lun = `${join(directory, `lun-${lane}`)}=${diskSize},thin,removable${flags}`
+          const lun = `${join(directory, `lun-${lane}`)}=${diskSize},thin${flagsOf(run)}`
           const portals = ['--portal', anyPortal, '--portal', anyPortal]
           const target = new PalisadeProcess([
             'target',
@@ -84,13 +89,12 @@ export const shimSubject: Subject = {
       const chap = await chapOptions(run, directory)
       const free = freeAddresses([])
       const portals = [await free(), await free()]
-      const flags = run.readOnly ? ',read-only' : ''
       // WriteAtomic16.Simple sends up to 256 blocks, and an atomic write ends with its stripe unit.
-      const layout = 'stripe=3,unit=128KiB,removable'
+      const layout = `stripe=3,unit=128KiB${flagsOf(run)}`
       const names = Array.from({ length: lanes }, (_, lane) => `volume-${lane}`)
       const options = [
         ...portals.flatMap((portal) => ['--portal', portal]),
-        ...names.flatMap((name) => ['--volume', `${name}=${diskSize},${layout}${flags}`]),
+        ...names.flatMap((name) => ['--volume', `${name}=${diskSize},${layout}`]),
         ...['--servers', '3', '--capacity', '512MiB'],
         ...chap,
       ]

@@ -8,6 +8,8 @@ export interface Run {
   readonly name: string
   readonly title: string
   readonly readOnly: boolean
+  /** Logical block size; 512 without. */
+  readonly blockBytes?: number
   /** CHAP user name; without it no authentication is configured. */
   readonly chapUser?: string
   readonly allowSanitize: boolean
@@ -56,6 +58,14 @@ export const runs: readonly Run[] = [
     readOnly: true,
     allowSanitize: false,
     includes: (suite) => lookingSuites.has(suite),
+  },
+  {
+    name: '4k',
+    title: '4096-byte blocks (GetLBAStatus)',
+    readOnly: false,
+    blockBytes: 4096,
+    allowSanitize: false,
+    includes: (suite) => suite === 'GetLBAStatus',
   },
   {
     name: 'chap-0x',

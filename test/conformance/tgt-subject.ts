@@ -14,13 +14,14 @@ async function startLane(run: Run, file: string, ports: readonly number[]): Prom
   const handle = await open(file, 'w')
   await handle.truncate(diskBytes)
   await handle.close()
-  const { chapUser } = run
+  const { chapUser, blockBytes } = run
   const account = chapUser === undefined ? undefined : { user: chapUser, password: chapSecret }
   return startTgt({
     file,
     ports,
     parameters: `removable=1,thin_provisioning=1${run.readOnly ? ',readonly=1' : ''}`,
     ...(account === undefined ? {} : { incoming: account }),
+    ...(blockBytes === undefined ? {} : { blockBytes }),
   })
 }
 

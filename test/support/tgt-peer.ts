@@ -20,6 +20,7 @@ export interface TgtOptions {
   readonly outgoing?: Account
   /** Of the LUN, as tgtadm takes them: `removable=1,readonly=1`. */
   readonly parameters?: string
+  readonly blockBytes?: number
 }
 
 export interface Peer {
@@ -52,8 +53,9 @@ export async function startTgt(options: TgtOptions): Promise<Peer> {
     if (attempts > 100 || daemon.exitCode !== null) throw new Error('tgtd does not start')
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+  const blockSize = options.blockBytes === undefined ? [] : ['-y', String(options.blockBytes)]
   const unit = ['--mode', 'logicalunit', '--tid', '1', '--lun', '1']
-  await must(`does not take ${file}`, '--op', 'new', ...unit, '-b', file)
+  await must(`does not take ${file}`, '--op', 'new', ...unit, ...blockSize, '-b', file)
   if (options.parameters !== undefined) {
     await must('parameters', '--op', 'update', ...unit, '--params', options.parameters)
   }
