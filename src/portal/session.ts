@@ -52,6 +52,8 @@ export interface SessionOptions {
   readonly writeBudget: ByteBudget
   readonly clock: Clock
   readonly log: Log
+  /** Read data that one session may have under way now. */
+  readonly shareBytes: () => number
   /** All sessions with a target, this one included. */
   readonly sessionsOf: (targetName: string) => readonly ManagedSession[]
   /** Called once when the session has ended altogether. */
@@ -91,7 +93,8 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
     this.portalGroupTag = options.portalGroupTag
     this.parameters = login.parameters
     this.generationVersion = login.parameters.generationVersion
-    this.nexus = sessionNames(login.parameters)
+    const { portalGroupTag } = options
+    this.nexus = { ...sessionNames(login.parameters), portalGroupTag }
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
     })
@@ -366,7 +369,7 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
   }
 
   #member(parameters: SessionParameters, statSn: number, link: Link): SessionConnection {
-    const { target, discover, clock, log } = this.#options
+    const { target, discover, shareBytes, clock, log } = this.#options
     const member = new SessionConnection({
       duties: this,
       session: this,
@@ -377,6 +380,7 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
       target,
       discover,
       writeBudget: this.#writeBudget,
+      shareBytes,
       clock,
       log,
     })

@@ -3,7 +3,7 @@
  * it was reached through. SPC-4 7.8.6, names of iSCSI ports RFC 7143 4.4.2.
  */
 import { assert } from '../base/assert.ts'
-import type { UnitFacts } from './logical-unit.ts'
+import type { Nexus, UnitFacts } from './logical-unit.ts'
 
 const CodeSet = { BINARY: 1, ASCII: 2, UTF8: 3 } as const
 const Association = { LOGICAL_UNIT: 0, TARGET_PORT: 1, TARGET_DEVICE: 2 } as const
@@ -12,9 +12,13 @@ const iscsiProtocol = 5
 /** T10 vendor identification, eight characters. SPC-4 6.6.2. */
 export const vendorIdentification = 'PALISADE'
 
-/** All portals of a target are one portal group, hence one target port. */
-export const relativePort = 1
+/** All target ports are in one target port group: through each the units are the same. */
 export const targetPortGroup = 1
+
+/** A portal group is a target port (RFC 7143 4.4.2). SPC-4 4.2.13 reserves the number 0. */
+export function relativePort({ portalGroupTag = 1 }: Nexus): number {
+  return Math.max(1, portalGroupTag)
+}
 
 export interface Designator {
   readonly codeSet: number
@@ -33,14 +37,17 @@ export function unitDesignators(facts: UnitFacts): readonly Designator[] {
   ]
 }
 
-export function designators(facts: UnitFacts, targetName: string): Buffer {
+export function designators(facts: UnitFacts, nexus: Nexus): Buffer {
+  const { targetName, portalGroupTag = 1 } = nexus
+  const port = relativePort(nexus)
+  const tag = portalGroupTag.toString(16).padStart(4, '0')
   const rows: readonly Designator[] = [
     ...unitDesignators(facts),
     {
       codeSet: CodeSet.BINARY,
       association: Association.TARGET_PORT,
       type: Type.RELATIVE_PORT,
-      value: Buffer.from([0, 0, 0, relativePort]),
+      value: Buffer.from([0, 0, port >> 8, port & 0xff]),
     },
     {
       codeSet: CodeSet.BINARY,
@@ -48,7 +55,7 @@ export function designators(facts: UnitFacts, targetName: string): Buffer {
       type: Type.PORT_GROUP,
       value: Buffer.from([0, 0, 0, targetPortGroup]),
     },
-    nameRow(Association.TARGET_PORT, `${targetName},t,0x0001`),
+    nameRow(Association.TARGET_PORT, `${targetName},t,0x${tag}`),
     nameRow(Association.TARGET_DEVICE, targetName),
   ]
   return Buffer.concat(rows.map(encode))

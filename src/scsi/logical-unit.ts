@@ -15,6 +15,8 @@ export interface Nexus {
   readonly initiatorPort: string
   /** iSCSI: TargetName. */
   readonly targetName: string
+  /** iSCSI: the tag of the portal group, which with the name is the target port; absent: 1. */
+  readonly portalGroupTag?: number
 }
 
 /** What travels with a command from its arrival to its status. Drivers extend it. */

@@ -318,3 +318,20 @@ t.test('thin provisioning with a pool: threshold, space, what is reported', asyn
     t.equal((await rig.dataOf(cdb)).toString('hex'), hex(want).toString('hex'), cdb)
   }
 })
+
+t.test('another portal group is another target port', async (t) => {
+  const rig = new ScsiRig()
+  const nexus = { ...rig.nexus, portalGroupTag: 0x102 }
+  rig.server.nexusGained(nexus)
+  const read = async (cdb: string): Promise<Buffer> => {
+    const result = await rig.send(cdb, { nexus })
+    return result !== 'drop' && result.status === 0x00
+      ? Buffer.concat(result.dataIn)
+      : Buffer.alloc(0)
+  }
+  const page = await read('12 01 83 00ff 00')
+  t.ok(page.includes(hex('51 94 00 04 00000102')), 'relative target port')
+  t.ok(page.includes(hex('51 95 00 04 00000001')), 'in the same target port group')
+  t.ok(page.includes(',t,0x0102'))
+  t.equal((await read('a3 0a 00000000 000000ff 00 00')).readUInt16BE(14), 0x102)
+})
