@@ -62,6 +62,9 @@ export const portal = {
   unaskedFloorBytes: 256 * KIB,
   /** Read data of one session under way from the unit or not yet taken by the peer. */
   sessionReadBytes: 32 * MIB,
+  /** The same of all sessions, divided among them; one of many still has the floor. */
+  programReadBytes: 512 * MIB,
+  readShareFloorBytes: 1 * MIB,
   /** Immediate commands (task management, NOP, text) of one session not yet answered. */
   immediateCommands: 16,
   /** A command whose data have not all come by then is ended. */
@@ -72,9 +75,8 @@ export const portal = {
   earlyBytes: 8 * MIB,
   /** How long an answer to task management waits for the session's other connections. */
   othersHeardMs: 2_000,
-  /** Responses of one connection kept until they are acknowledged, and their bytes. */
+  /** Responses of one connection kept until they are acknowledged. */
   keptResponses: 1_024,
-  keptResponseBytes: 32 * MIB,
   /** A command that has not ended by then is stopped: far beyond what the units take. */
   taskDeadlineMs: 600_000,
   /** A task management function is answered by then, with "rejected" if need be. */

@@ -15,6 +15,7 @@ import type { ByteBudget } from './byte-budget.ts'
 import type { HalfOpen, HalfOpenLogins } from './half-open.ts'
 import { LoginDriver } from './login-driver.ts'
 import type { PortalHost } from './portal-host.ts'
+import { readShareBytes } from './read-share.ts'
 import { Session } from './session.ts'
 import type { Link, SessionConnection } from './session-connection.ts'
 import type { SessionRegistry } from './session-registry.ts'
@@ -73,6 +74,7 @@ export class Connection implements StreamReceiver, HalfOpen {
           writeBudget: options.writeBudget,
           clock,
           log,
+          shareBytes: () => readShareBytes(registry.size),
           sessionsOf: (targetName) => registry.ofTarget(targetName),
           gone: (gone) => registry.remove(gone),
         })

@@ -26,6 +26,8 @@ export interface SenderOptions {
   readonly statSn: number
   /** Responses are kept until they are acknowledged. */
   readonly recovery: boolean
+  /** How much of them may be held now. */
+  readonly shareBytes: () => number
   /** Called when the stream holds so much that nothing more should be begun. */
   readonly full: () => void
 }
@@ -51,7 +53,7 @@ export class Sender implements Outgoing {
     this.#digests = options.digests
     this.#full = options.full
     this.#statSn = options.statSn
-    this.sent = options.recovery ? new SentResponses(options.statSn) : undefined
+    this.sent = options.recovery ? new SentResponses(options.statSn, options.shareBytes) : undefined
   }
 
   /** StatSN of the next response, for PDUs that carry it without using it up. */

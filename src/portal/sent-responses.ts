@@ -29,10 +29,13 @@ export class SentResponses {
   #acknowledged: number
   #nextStatSn: number
   #forgotten = false
+  readonly #shareBytes: () => number
 
-  constructor(statSn: number) {
+  /** `shareBytes`: how much may be held now. */
+  constructor(statSn: number, shareBytes: () => number) {
     this.#acknowledged = statSn
     this.#nextStatSn = statSn
+    this.#shareBytes = shareBytes
   }
 
   /** In the order of StatSN. */
@@ -51,7 +54,7 @@ export class SentResponses {
     this.#nextStatSn = serialAdd(response.statSn, 1)
     while (
       this.#kept.length > portal.keptResponses ||
-      (this.#heldBytes > portal.keptResponseBytes && this.#kept.length > 1)
+      (this.#heldBytes > this.#shareBytes() && this.#kept.length > 1)
     ) {
       this.#forgotten = true
       this.#dropFirst()

@@ -54,6 +54,8 @@ export interface SessionConnectionOptions {
   /** Absent in a discovery session. */
   readonly target: ScsiTarget<PortalTask> | undefined
   readonly discover: () => readonly SendTargetsRecord[]
+  /** Read data that the session may have under way. */
+  readonly shareBytes: () => number
   /** Write data of the session. */
   readonly writeBudget: ByteBudget
   readonly clock: Clock
@@ -99,6 +101,7 @@ export class SessionConnection {
       window,
       statSn,
       recovery: parameters.errorRecoveryLevel > 0,
+      shareBytes: options.shareBytes,
       full: link.full,
     })
     this.pinger = new Pinger({
@@ -281,7 +284,7 @@ export class SessionConnection {
   }
 
   #makeTasks(target: ScsiTarget<PortalTask>): TaskSet {
-    const { session, duties, parameters, link, writeBudget, clock, log } = this.#options
+    const { session, duties, parameters, link, writeBudget, shareBytes, clock, log } = this.#options
     return new TaskSet({
       session,
       inUse: (tag) => duties.inUse(tag, this),
@@ -292,6 +295,7 @@ export class SessionConnection {
       pinger: this.pinger,
       target,
       writeBudget,
+      shareBytes,
       clock,
       log,
     })

@@ -48,6 +48,8 @@ export interface TaskSetOptions {
   readonly pinger: Pinger
   readonly target: ScsiTarget<PortalTask>
   readonly writeBudget: ByteBudget
+  /** How much read data the session may have under way now. */
+  readonly shareBytes: () => number
   readonly clock: Clock
   readonly log: Log
 }
@@ -243,7 +245,7 @@ export class TaskSet implements TaskHome {
     const bytes = this.#readLength(task)
     if (bytes === 0) return true
     const held = this.#readBytes + this.#options.stream.queuedBytes
-    return held === 0 || held + bytes <= portal.sessionReadBytes
+    return held === 0 || held + bytes <= this.#options.shareBytes()
   }
 
   /** A CDB may allow more than there can be: REPORT LUNS names up to 4 GiB. */

@@ -6,9 +6,10 @@ import { Opcode, RESERVED_TAG } from '../../../src/iscsi/pdu/opcode.ts'
 import { textRequest } from '../../../src/iscsi/pdu/text-request.ts'
 import { textResponse } from '../../../src/iscsi/pdu/text-response.ts'
 import { encodeText } from '../../../src/iscsi/text.ts'
+import { portalsSeen } from '../../../src/portal/portal-address.ts'
 import type { LoginDecision } from '../../../src/portal/portal-host.ts'
 import { rigTarget, until } from '../../support/portal-rig.ts'
-import { type RawInitiator, read10, write10 } from '../../support/raw-initiator.ts'
+import { RawInitiator, read10, write10 } from '../../support/raw-initiator.ts'
 import { rigFor } from './rig-for.ts'
 
 const isid = Buffer.from('400001370001', 'hex')
@@ -117,6 +118,35 @@ t.test('reinstatement waits for what had begun', async (t) => {
   t.equal(response.header.readUInt16BE(36), 0)
   t.same(rig.unit.calls, ['write 3+1'], 'what had no data yet was discarded')
   t.equal(rig.portal.sessions.length, 1)
+})
+
+t.test('two portal groups', async (t) => {
+  const rig = await rigFor(t)
+  const place = { portalGroupTag: 7, advertised: '192.0.2.1:860' }
+  const second = await rig.portal.listen('127.0.0.1:0', place)
+  const one = await rig.login({ isid })
+  const other = await RawInitiator.connect(rig.network, second)
+  t.teardown(() => other.close())
+  const { status, keys } = await other.login({ targetName: rigTarget, isid })
+  t.equal(status, 0)
+  t.equal(keys.get('TargetPortalGroupTag'), '7')
+  t.equal(rig.portal.sessions.length, 2, 'a session belongs to one group: none is reinstated')
+  t.equal(one.ended, false)
+})
+
+t.test('where portals are found', async (t) => {
+  const local = { listening: '0.0.0.0:3260', portalGroupTag: 1 }
+  const behind = { listening: '[::]:3261', advertised: '192.0.2.1:860', portalGroupTag: 2 }
+  const fixed = { listening: '198.51.100.7:3262', portalGroupTag: 1 }
+  t.same(portalsSeen([fixed, behind, local], local, '10.0.0.5:3260'), [
+    { address: '10.0.0.5:3260', portalGroupTag: 1 },
+    { address: '198.51.100.7:3262', portalGroupTag: 1 },
+    { address: '192.0.2.1:860', portalGroupTag: 2 },
+  ])
+  t.same(portalsSeen([local], fixed, '[2001:db8::1]:3262')[1], {
+    address: '[2001:db8::1]:3260',
+    portalGroupTag: 1,
+  })
 })
 
 t.test('another ISID, another session', async (t) => {

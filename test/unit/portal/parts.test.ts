@@ -5,6 +5,7 @@ import { portal as limits } from '../../../src/base/limits.ts'
 import { decodeLun, encodeLun, noLun } from '../../../src/iscsi/lun-field.ts'
 import { ByteBudget } from '../../../src/portal/byte-budget.ts'
 import { HalfOpenLogins } from '../../../src/portal/half-open.ts'
+import { readShareBytes } from '../../../src/portal/read-share.ts'
 
 t.test('a budget of bytes', async (t) => {
   const all = new ByteBudget(100)
@@ -61,6 +62,13 @@ t.test('LUN fields', async (t) => {
     t.equal(decodeLun(Buffer.from(field, 'hex')), noLun, field)
   }
   t.equal(decodeLun(Buffer.from('0001000100000000', 'hex')), noLun, 'a second level')
+})
+
+t.test('read data are divided among those who want some', async (t) => {
+  t.equal(readShareBytes(1), limits.sessionReadBytes)
+  t.equal(readShareBytes(16), limits.sessionReadBytes)
+  t.equal(readShareBytes(64), limits.programReadBytes / 64)
+  t.equal(readShareBytes(limits.sessions), limits.readShareFloorBytes)
 })
 
 t.test('who gives up a login that is not over', async (t) => {

@@ -223,6 +223,18 @@ t.test('acknowledged data, and data cut anew', async (t) => {
   t.equal(await reason(initiator), RejectReason.INVALID_PDU_FIELD)
 })
 
+t.test('a command whose immediate data were damaged is sent again', async (t) => {
+  const rig = await rigFor(t)
+  const initiator = await rig.login({ keys: { ...level1, DataDigest: 'CRC32C' } })
+  const { cmdSn } = initiator
+  const write = { cdb: write10(0, 1), data: pattern.subarray(0, 512), immediateBytes: 512, tag: 77 }
+  initiator.damaged(60, () => initiator.command({ ...write, cmdSn }))
+  t.equal(await reason(initiator), RejectReason.DATA_DIGEST_ERROR)
+  t.equal(initiator.expCmdSn, cmdSn, 'its number is still awaited')
+  t.equal((await initiator.run({ ...write, cmdSn })).status, 0)
+  t.equal(rig.unit.calls.length, 1)
+})
+
 t.test('an R2T once more', async (t) => {
   const rig = await rigFor(t)
   const initiator = await rig.login({

@@ -293,6 +293,26 @@ t.test('a peer that does not read costs a bounded amount', async (t) => {
   for (const tag of tags) t.equal((await deaf.end(tag)).status, 0)
 })
 
+t.test('many sessions share the memory for what they do not read', async (t) => {
+  const blocks = 2048
+  const rig = await rigFor(t, { unitBlocks: blocks })
+  const deaf = await rig.login()
+  const others = 63
+  for (let n = 0; n < others; n++) await rig.login({ isid: Buffer.from([0x80, 0, 0, 0, 1, n]) })
+  deaf.stream.pause()
+  const tags = Array.from({ length: 40 }, () =>
+    deaf.command({ cdb: read10(0, blocks), readBytes: blocks * 512 }),
+  )
+  const { calls } = rig.unit
+  await until(() => calls.length > 0, 'one has begun')
+  await rig.clock.advance(1)
+  const share = limits.programReadBytes / (others + 1)
+  const most = (share + network.highWaterBytes) / (blocks * 512)
+  t.ok(calls.length <= most, `${calls.length} begun`)
+  deaf.stream.resume()
+  for (const tag of tags) t.equal((await deaf.end(tag)).status, 0)
+})
+
 t.test('the program stops', async (t) => {
   const rig = await rigFor(t)
   const polite = await rig.login()
