@@ -7,6 +7,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { freeAddresses } from '../../src/cli/up/free-address.ts'
 import { mainProgram, PalisadeProcess, run } from '../support/palisade-process.ts'
 
 const iqn = 'iqn.2026-11.io.palisade:standalone'
@@ -136,9 +137,11 @@ t.test('the front of a cluster', async (t) => {
   const directory = await directoryFor(t)
   const file = await usersFile(directory)
   const cluster = join(directory, 'cluster')
+  const second = await freeAddresses([])()
   const { ready } = await started(t, [
     ...['up', '--dir', cluster, '--servers', '1', '--capacity', '256MiB'],
     ...['--volume', 'disk=64MiB', '--chap', file],
+    ...['--portal', '127.0.0.1:0', '--portal', second],
   ])
   const [{ url }] = ready.volumes as [{ url: string }]
   const as = (user: string) => url.replace('iscsi://', `iscsi://${user}@`)
@@ -158,10 +161,13 @@ t.test('the front of a cluster', async (t) => {
       break
     }
     const { stdout } = await palisade(['status', '--dir', cluster])
-    t.match(
-      stdout,
-      /iqn\.2007-10\.com\.github:sahlberg:libiscsi:\S+ +disk +libiscsi +127.*none +host/,
-    )
+    t.match(stdout, /iqn\.2010-11\.libiscsi:iscsi-perf +disk +libiscsi +127.* none +host\n/)
+  })
+  t.test('two portals', async (t) => {
+    const found = await run('iscsi-ls', [`iscsi://host%secret of host@${second}`])
+    t.match(found.stdout, `Portal:${second},1\n`)
+    t.match(found.stdout, `Portal:${ready.portal},1\n`)
+    t.match(await inquire(as('host%secret of host').replace(ready.portal, second)), { code: 0 })
   })
   for (const stranger of [url, as('host%secret of Host')]) {
     const { code, stdout, stderr } = await inquire(stranger)

@@ -55,6 +55,26 @@ t.test('a later start keeps what is there, adds servers, refuses the rest', asyn
   })
 })
 
+t.test('a second portal and the users may come later, and stay', async (t) => {
+  const capacityBytes = 1
+  const first = await planCluster(undefined, { capacityBytes }, drawing())
+  t.same(Object.keys(first.shim), ['portal', 'status'])
+  const secondPortal = '127.0.0.1:3261'
+  const asked = { portal: first.shim.portal, secondPortal, chap: '/users', capacityBytes }
+  const more = await planCluster(first, asked, drawing())
+  t.same(more.shim, { ...first.shim, secondPortal, chap: '/users' })
+  t.same(await planCluster(undefined, { secondPortal, chap: '/users', capacityBytes }, drawing()), {
+    ...first,
+    shim: more.shim,
+  })
+  t.same(clusterAddresses(more).at(-2), { owner: 'shim', address: secondPortal })
+  t.same(await planCluster(more, { capacityBytes }, drawing()), more, 'nothing asked')
+  const everybody = await planCluster(more, { chap: null, capacityBytes }, drawing())
+  t.same(everybody.shim, { ...first.shim, secondPortal })
+  const other = { portal: first.shim.portal, secondPortal: '127.0.0.1:1', capacityBytes }
+  await t.rejects(planCluster(more, other, drawing()), { code: 'conflict', message: /:3261/ })
+})
+
 t.test('the file of a cluster', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'palisade-cluster-'))
   t.teardown(() => rmSync(directory, { recursive: true }))

@@ -4,6 +4,7 @@
  */
 import t from 'tap'
 import { loginRounds, textLimits } from '../../../src/base/limits.ts'
+import { initiatorProfile } from '../../../src/iscsi/initiator-profile.ts'
 import {
   advanceInitiatorLogin,
   beginInitiatorLogin,
@@ -260,6 +261,69 @@ t.test('what is refused, with its status', async (t) => {
   }
   t.equal(describeLoginStatus(0x0203), 'not found (0203h)')
   t.equal(describeLoginStatus(0x0999), 'unknown status (0999h)')
+})
+
+t.test('CVE-2013-2850: a key longer than any may be', async (t) => {
+  t.match(play(plainLoginPolicy, [{}, ...names, `${'k'.repeat(64)}=1`]), { status: 0x0200 })
+  const longest = `${'k'.repeat(63)}=1`
+  const step = decided(play(plainLoginPolicy, [{}, ...names, longest]))
+  t.match(textOf(step.accept(1)), `${'k'.repeat(63)}=NotUnderstood\0`)
+})
+
+t.test('CVE-2026-63887: 2,048 tiny keys do not grow into a long answer', async (t) => {
+  const tiny = Array.from({ length: 2048 }, (_, i) => `${String.fromCharCode(97 + (i % 26))}${i}=`)
+  const step = play(plainLoginPolicy, [{}, ...names, ...tiny])
+  if (step.kind !== 'refuse') throw new Error('taken')
+  t.equal(step.reply.data.length, 0)
+})
+
+t.test('CVE-2026-90011: a payload that fills the segment to its last byte', async (t) => {
+  for (const length of [8188, 8189, 8190, 8191, 8192]) {
+    const alias = 'a'.repeat(200)
+    const filler = `X-com.example.fill=${'f'.repeat(7000)}`
+    const fixed = text(...names, `InitiatorAlias=${alias}`, filler, 'X-com.example.rest=')
+    const rest = `X-com.example.rest=${'r'.repeat(length - fixed.length)}`
+    const data = text(...names, `InitiatorAlias=${alias}`, filler, rest)
+    t.equal(data.length, length)
+    const whole = advanceLogin(beginLogin(plainLoginPolicy), { request: first, data: [data] })
+    t.equal(whole.kind, 'decide', `${length} bytes`)
+    const bare = { request: first, data: [data.subarray(0, -1)] }
+    const step = advanceLogin(beginLogin(plainLoginPolicy), bare)
+    t.match(step, { kind: 'refuse', status: 0x0200, why: /NUL/ }, 'without its end')
+  }
+})
+
+t.test('LIO 2011: marker intervals are refused, whatever they say', async (t) => {
+  const keys = ['IFMarker=Yes', 'OFMarker=Yes', `IFMarkInt=${'9'.repeat(250)}`, 'OFMarkInt=1~65535']
+  const step = decided(play(plainLoginPolicy, [{}, ...names, ...keys]))
+  const refused = 'IFMarker=No\0OFMarker=No\0IFMarkInt=Reject\0OFMarkInt=Reject\0'
+  t.match(textOf(step.accept(1)), refused)
+})
+
+t.test('a target that is served elsewhere', async (t) => {
+  const [, name] = names
+  const to = { targetName: name!.slice('TargetName='.length), address: '10.0.0.9:3260' }
+  for (const permanently of [false, true]) {
+    const policy = { ...plainLoginPolicy, redirects: [{ ...to, permanently }] }
+    const step = play(policy, [security, ...names, 'AuthMethod=CHAP,None'])
+    t.match(step, { kind: 'refuse', status: permanently ? 0x0102 : 0x0101 })
+    t.equal(step.kind === 'refuse' && textOf(step.reply), 'TargetAddress=10.0.0.9:3260\0')
+    decided(play(policy, [{}, names[0]!, `TargetName=${to.targetName}x`]))
+    decided(play(policy, [{}, ...names, 'SessionType=Discovery']))
+  }
+})
+
+t.test('which initiator it is', async (t) => {
+  const named = (name: string) => initiatorProfile([['InitiatorName', name]])
+  t.equal(named('iqn.1991-05.com.microsoft:host'), 'windows')
+  t.equal(named('IQN.1998-01.COM.VMWARE:host'), 'esxi')
+  t.equal(named('iqn.2008-11.org.linux-kvm:vm'), 'qemu')
+  t.equal(named('iqn.1993-08.org.debian:01:1'), 'unknown')
+  const order = (...keys: string[]) => initiatorProfile(keys.map((key) => [key, '']))
+  t.equal(order('InitiatorName', 'IFMarker', 'OFMarker', 'ErrorRecoveryLevel'), 'open-iscsi')
+  t.equal(order('InitialR2T', 'DefaultTime2Wait', 'ErrorRecoveryLevel', 'IFMarker'), 'libiscsi')
+  t.equal(order('InitiatorName', 'X-io.palisade.Generation'), 'palisade')
+  t.equal(order(), 'unknown')
 })
 
 t.test('rounds and continuation end', async (t) => {
