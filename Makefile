@@ -6,11 +6,11 @@ export PATH := $(CURDIR)/$(NODE_BIN):$(PATH)
 compiled = $(sort $(patsubst %.ts,dist/%.js,$(shell find $(wildcard $(1)) -name '*.test.ts')))
 QUICK_TESTS = $(call compiled,test/unit test/golden test/model test/contract test/sim)
 SIM_TESTS = $(call compiled,test/model test/sim)
-INTEROP_TESTS = $(call compiled,test/interop test/demo)
+INTEROP_TESTS = $(call compiled,test/interop test/demo test/fuzz)
 TAP = tap run --disable-coverage $(TAP_FLAGS)
 
 .DEFAULT_GOAL := check
-.PHONY: help install deps build generate check lint test test-quick test-interop sim interop bench \
+.PHONY: help install deps build generate check lint test test-quick test-interop sim interop fuzz bench \
   demo up clean
 
 help: ## list the targets
@@ -55,6 +55,9 @@ sim: build ## random histories against models (there is no simulator of a whole 
 	$(TAP) --jobs=2 --timeout=600 $(SIM_TESTS)
 
 interop: test-interop ## real initiators, crashes, cut paths; against real processes
+
+fuzz: build ## hostile initiators by chance: ARGS='--seconds N --seed S', or --case JSON
+	node dist/test/fuzz/main-fuzz.js $(ARGS)
 
 bench: build deps ## against tgt, side by side; a volume through the shim for information
 	node dist/bench/with-shim.js $(ARGS)

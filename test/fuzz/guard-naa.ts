@@ -2,4 +2,4 @@
 import { unitFacts } from '../../src/volume/unit-facts.ts'
 
 export const guardIdentity = '00000000-0000-4000-8000-000000000003'
-export const guardNaa = unitFacts(guardIdentity, { blocks: 1, thin: true }).naa
+export const guardNaa = unitFacts(guardIdentity, { blocks: 1, blockBytes: 512, thin: true }).naa
