@@ -592,3 +592,19 @@ t.test('two changes at once: the second begins anew on the result of the first',
   t.equal(await failing.register(a, 1), '8', 'not durable: not made')
   t.strictSame(await failing.keys(), [])
 })
+
+t.test('SPDK #989: an initiator under a new ISID is another port, and can take over', async (t) => {
+  const rig = new Rig()
+  await rig.register(a, 1)
+  await rig.reserve(a, Type.EA, 1)
+  rig.scsi.server.nexusLost(a)
+  const again = { ...a, initiatorPort: `${a.initiatorName},i,0x00023d000099` }
+  rig.scsi.server.nexusGained(again)
+  t.equal(await rig.send(again, write, block), conflict, 'its registration was of the former port')
+  t.strictSame(await rig.keys(), [1], 'which nobody else can use, but everybody sees')
+  t.equal(await rig.register(again, 1), 'GOOD')
+  const preempt = { action: Action.PREEMPT, type: Type.EA, key: 1, serviceActionKey: 1 }
+  t.equal(await rig.out(again, preempt), 'GOOD')
+  t.strictSame(await rig.keys(), [1], 'the stranded registration is gone')
+  t.equal(await rig.send(again, write, block), 'GOOD')
+})
