@@ -4,7 +4,6 @@
  * is the only credential of the data behind it. The information for devices of a type is left zero.
  */
 import { bytes, layout, reserved, u16, u32, u64 } from '../../wire/layout.ts'
-import { cscdDescriptorBytes } from './cscd.ts'
 
 export const rodTokenBytes = 512
 
@@ -28,7 +27,7 @@ export const rodToken = layout({
     rodType: u32(0),
     rodTokenLength: u16(6),
     identifier: bytes(8, 8, 'COPY MANAGER ROD TOKEN IDENTIFIER'),
-    creator: bytes(16, cscdDescriptorBytes, 'CREATOR LOGICAL UNIT DESCRIPTOR'),
+    creator: bytes(16, 32, 'CREATOR LOGICAL UNIT DESCRIPTOR'),
     bytesHigh: u64(48),
     bytesLow: u64(56, 'NUMBER OF BYTES REPRESENTED'),
     secret: bytes(128, secretBytes, 'EXTENDED ROD TOKEN DATA'),
