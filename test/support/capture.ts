@@ -12,9 +12,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as after } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { type Dissection, dissect } from './capture/dissection.ts'
+import { type Dissection, type DissectionFault, dissect } from './capture/dissection.ts'
 import { fileHeaderBytes } from './capture/pcap.ts'
-import { rewriteStreams } from './capture/streams.ts'
+import { rewriteStreams, type Streams } from './capture/streams.ts'
 import { PalisadeProcess } from './palisade-process.ts'
 
 export interface CaptureOptions {
@@ -94,14 +94,13 @@ export class Capture {
       await writeFile(path, streams.file)
       const found = await dissect(path, this.#ports)
       // At the limit of a bounded capture, streams end where they happen to be.
-      const more = [...streams.faults, ...(bounded ? [] : streams.holes)].map((what) => ({
-        frame: 0,
-        sender: 'initiator' as const,
-        what,
-      }))
+      const wrong = [...streams.faults, ...(bounded ? [] : streams.holes)]
+      const more = wrong.map((what) => ({ frame: 0, sender: 'initiator' as const, what }))
+      const missed = asCaptured ? [] : missedPdus(streams, found)
       const { pdus, goodDigests, cutByAllocation } = found
       return {
-        ...{ pdus, goodDigests, cutByAllocation, faults: [...found.faults, ...more] },
+        ...{ found: found.found, pdus, goodDigests, cutByAllocation },
+        ...{ faults: [...found.faults, ...more, ...missed] },
         ...{ packets, lostPackets: lost, bounded, relievedDataOuts: streams.relieved },
       }
     } finally {
@@ -179,6 +178,14 @@ export class Capture {
     if (packets === undefined) throw new Error(`dumpcap did not count: ${stderr}`)
     return { packets: Number(packets), lost: Number(lost) }
   }
+}
+
+/** A PDU that was handed over and not found is one too many. */
+function missedPdus(streams: Streams, { found }: Dissection): DissectionFault[] {
+  return (['initiator', 'target'] as const).flatMap((sender) => {
+    const [written, seen] = [streams.pdus[sender], found[sender]]
+    return written === seen ? [] : [{ frame: 0, sender, what: `${seen} of ${written} PDUs found` }]
+  })
 }
 
 function portOf(server: Server): number {

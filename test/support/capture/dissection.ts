@@ -15,6 +15,7 @@ export interface DissectionFault {
 export interface Dissection {
   /** Name of the PDU as tshark has it, to how many there were. */
   readonly pdus: ReadonlyMap<string, number>
+  readonly found: { readonly initiator: number; readonly target: number }
   readonly goodDigests: number
   readonly faults: readonly DissectionFault[]
   /** SCSI data that end where the initiator's own allocation length cut them. */
@@ -62,6 +63,7 @@ async function tshark(args: readonly string[], take: (line: string) => void): Pr
 /** Reads `tshark -O iscsi,scsi`: one block of lines for each frame, one section for each PDU. */
 class TextReader implements Dissection {
   readonly pdus = new Map<string, number>()
+  readonly found = { initiator: 0, target: 0 }
   goodDigests = 0
   readonly faults: DissectionFault[] = []
   cutByAllocation = 0
@@ -91,8 +93,11 @@ class TextReader implements Dissection {
   }
 
   fault(frame: number, source: number, what: string): void {
-    const sender = this.#ports.has(source) ? 'target' : 'initiator'
-    this.faults.push({ frame, sender, what })
+    this.faults.push({ frame, sender: this.#sender(source), what })
+  }
+
+  #sender(source: number): 'target' | 'initiator' {
+    return this.#ports.has(source) ? 'target' : 'initiator'
   }
 
   #segment(line: string): void {
@@ -107,6 +112,7 @@ class TextReader implements Dissection {
     this.#pdu = name
     this.#tag = ''
     this.#offset = 0
+    this.found[this.#sender(this.#source)]++
     this.pdus.set(name, (this.pdus.get(name) ?? 0) + 1)
   }
 

@@ -4,13 +4,16 @@
  * order, and the dissector would give up what it finds twice or late. Segments without payload are
  * left out, but for those that begin and end a connection. What is missing for good is a fault.
  */
-import { LegRequests } from './leg-requests.ts'
+
 import { fileHeaderBytes, type TcpPacket, tcpPackets, withPayload } from './pcap.ts'
+import { PduStream } from './pdu-stream.ts'
 
 export interface Streams {
   readonly file: Buffer
   /** Data-Out PDUs of legs that were written without their AHS. */
   readonly relieved: number
+  /** PDUs that were written, by sender. */
+  readonly pdus: { readonly initiator: number; readonly target: number }
   readonly faults: readonly string[]
   /** Streams of which something is missing, be it only the end of the capture. */
   readonly holes: readonly string[]
@@ -40,38 +43,47 @@ export function rewriteStreams(file: Buffer, options: StreamOptions): Streams {
     if (!towards && !options.isPortal(sourcePort)) continue
     const key = towards ? `${sourcePort}-${destinationPort}` : `${destinationPort}-${sourcePort}`
     if (packet.syn && towards) {
-      const requests = new Direction(packet, options.asCaptured ? undefined : new LegRequests())
-      const connection = { requests, answers: new Direction(packet) }
+      const connection = newConnection(packet, options.asCaptured)
       open.set(key, connection)
       all.push(connection)
     }
     const connection = open.get(key)
     if (connection !== undefined) parts.push(...take(connection, packet, towards))
   }
-  const faults = all.flatMap(({ requests }) => requests.faults)
+  const faults = all.flatMap(({ requests, answers }) => [...requests.faults, ...answers.faults])
   const holes = all.flatMap(({ requests, answers }) => [...requests.holes, ...answers.holes])
   const relieved = all.reduce((sum, { requests }) => sum + requests.relieved, 0)
-  return { file: Buffer.concat(parts), relieved, faults, holes }
+  const pdus = {
+    initiator: all.reduce((sum, { requests }) => sum + requests.pdus, 0),
+    target: all.reduce((sum, { answers }) => sum + answers.pdus, 0),
+  }
+  return { file: Buffer.concat(parts), relieved, pdus, faults, holes }
 }
 
+function newConnection(packet: TcpPacket, asCaptured: boolean): Connection {
+  const digests = { header: false, data: false }
+  const pdus = (): PduStream | undefined => (asCaptured ? undefined : new PduStream(digests))
+  return { requests: new Direction(packet, pdus()), answers: new Direction(packet, pdus()) }
+}
+
+/** The packets to be written for this one. */
 function take({ requests, answers }: Connection, packet: TcpPacket, towards: boolean): Buffer[] {
   const [from, to] = towards ? [requests, answers] : [answers, requests]
   if (packet.syn) from.begin(packet)
-  const bytes = packet.payload.length > 0 ? from.take(packet) : packet.payload
-  const place = (): { sequence: number; acknowledged: number } => {
-    return { sequence: from.written, acknowledged: to.written }
-  }
-  if (bytes.length === 0) {
-    const stands = packet.syn || packet.ends
-    if (!stands) return []
-    const sequence = packet.syn ? packet.sequence : from.written
-    return [withPayload(packet, bytes, { sequence, acknowledged: to.written })]
-  }
   const packets: Buffer[] = []
-  for (let at = 0; at < bytes.length; at += largestPayload) {
-    const payload = bytes.subarray(at, at + largestPayload)
-    packets.push(withPayload(packet, payload, place()))
-    from.wrote(payload.length)
+  const write = (payload: Buffer, sequence: number): void => {
+    packets.push(withPayload(packet, payload, { sequence, acknowledged: to.written }))
+  }
+  if (packet.payload.length > 0) {
+    for (const bytes of from.take(packet)) {
+      for (let at = 0; at < bytes.length; at += largestPayload) {
+        const payload = bytes.subarray(at, at + largestPayload)
+        write(payload, from.written)
+        from.wrote(payload.length)
+      }
+    }
+  } else if (packet.syn || packet.ends) {
+    write(packet.payload, packet.syn ? packet.sequence : from.written)
   }
   return packets
 }
@@ -83,11 +95,11 @@ class Direction {
   #expected = 0
   readonly #port: number
   readonly #early = new Map<number, Buffer>()
-  readonly #requests: LegRequests | undefined
+  readonly #pdus: PduStream | undefined
 
-  constructor(packet: TcpPacket, requests?: LegRequests) {
+  constructor(packet: TcpPacket, pdus: PduStream | undefined) {
     this.#port = packet.destinationPort
-    this.#requests = requests
+    this.#pdus = pdus
   }
 
   begin(packet: TcpPacket): void {
@@ -95,14 +107,14 @@ class Direction {
     this.written = this.#expected
   }
 
-  /** What can be written now that this has come. */
-  take(packet: TcpPacket): Buffer {
+  /** What can be written now that this has come: each is a PDU, unless left as captured. */
+  take(packet: TcpPacket): Buffer[] {
     const known = this.#early.get(packet.sequence)
     if (known === undefined || known.length < packet.payload.length) {
       this.#early.set(packet.sequence, packet.payload)
     }
-    const bytes = Buffer.concat(this.#ready())
-    return this.#requests === undefined ? bytes : this.#requests.take(bytes)
+    const bytes = this.#ready()
+    return this.#pdus === undefined ? bytes : this.#pdus.take(Buffer.concat(bytes))
   }
 
   wrote(bytes: number): void {
@@ -110,11 +122,15 @@ class Direction {
   }
 
   get relieved(): number {
-    return this.#requests?.relieved ?? 0
+    return this.#pdus?.relieved ?? 0
+  }
+
+  get pdus(): number {
+    return this.#pdus?.pdus ?? 0
   }
 
   get faults(): readonly string[] {
-    return this.#requests?.faults ?? []
+    return this.#pdus?.faults ?? []
   }
 
   get holes(): readonly string[] {
