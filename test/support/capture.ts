@@ -5,20 +5,17 @@
  * the test; so is a capture without any PDU. Where a run carries more than fits, the capture is of
  * the first part, which is said in the result.
  */
-import { once } from 'node:events'
-import { mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { createConnection, createServer, type Server } from 'node:net'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as after } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { type Dissection, type DissectionFault, dissect } from './capture/dissection.ts'
+import { type Dump, Dumpcap } from './capture/dumpcap.ts'
 import { fileHeaderBytes } from './capture/pcap.ts'
 import { rewriteStreams, type Streams } from './capture/streams.ts'
-import { PalisadeProcess } from './palisade-process.ts'
 
 export interface CaptureOptions {
-  /** What is kept; a run with more than this is dissected up to here. */
+  /** What is kept of each call of `add`; what goes beyond is not looked at. */
   readonly limitMib?: number
 }
 
@@ -36,75 +33,58 @@ export interface Expectations {
   readonly wrongRequests?: boolean
 }
 
-const kernelBufferMib = 64
 const defaultLimitMib = 48
-const patienceMs = 60_000
-const pollMs = 20
-/** Payload of the last packet of a capture, to know that all before it was written. */
-const mark = Buffer.from('palisade: the capture ends here')
 
 export class Capture {
-  readonly #ports: readonly number[]
-  readonly #directory: string
-  readonly #process: PalisadeProcess
-  readonly #marker: Server
+  readonly #limitMib: number
+  readonly #ports: number[] = []
+  readonly #dumpcaps: Dumpcap[] = []
 
-  private constructor(ports: readonly number[], directory: string, marker: Server, args: string[]) {
-    this.#ports = ports
-    this.#directory = directory
-    this.#marker = marker
-    this.#process = new PalisadeProcess(args, { program: 'dumpcap' })
+  private constructor(limitMib: number) {
+    this.#limitMib = limitMib
   }
 
   /** Resolves when the capture has begun; what was sent before is not in it. */
   static async start(portals: readonly string[], options: CaptureOptions = {}): Promise<Capture> {
-    const ports = portals.map((portal) => Number(portal.slice(portal.lastIndexOf(':') + 1)))
-    const marker = createServer((socket) => socket.resume())
-    marker.listen(0, '127.0.0.1')
-    await once(marker, 'listening')
-    const directory = await mkdtemp(join(tmpdir(), 'palisade-capture-'))
-    const filter = [...ports, portOf(marker)].map((port) => `tcp port ${port}`).join(' or ')
-    const limit = ['-a', `filesize:${(options.limitMib ?? defaultLimitMib) * 1024}`]
-    const args = [
-      ...['-q', '-P', '-i', 'lo', '-f', filter, '-B', `${kernelBufferMib}`],
-      ...['-w', join(directory, 'packets'), ...limit],
-    ]
-    const capture = new Capture(ports, directory, marker, args)
-    try {
-      await capture.#began()
-    } catch (error) {
-      await capture.discard()
-      throw error
-    }
+    const capture = new Capture(options.limitMib ?? defaultLimitMib)
+    if (portals.length > 0) await capture.add(portals)
     return capture
   }
 
-  /** Ends the capture and dissects it; `asCaptured` with the header on every Data-Out of a leg. */
+  /** Captures these too from now on. */
+  async add(portals: readonly string[]): Promise<void> {
+    const ports = portals.map((portal) => Number(portal.slice(portal.lastIndexOf(':') + 1)))
+    this.#dumpcaps.push(await Dumpcap.start(ports, this.#limitMib))
+    this.#ports.push(...ports)
+  }
+
+  /** Ends the capture and dissects it; `asCaptured`: as the segments were, every header in place. */
   async finish(options: { readonly asCaptured?: boolean } = {}): Promise<Captured> {
+    const directory = await mkdtemp(join(tmpdir(), 'palisade-dissection-'))
     try {
-      const bounded = await this.#flushed()
-      this.#process.kill('SIGINT')
-      await this.#process.exited
-      const { packets, lost } = this.#counts()
-      const file = await readFile(join(this.#directory, 'packets'))
-      const isPortal = (port: number): boolean => this.#ports.includes(port)
+      const dumps = await Promise.all(this.#dumpcaps.map((dumpcap) => dumpcap.finish()))
       const { asCaptured = false } = options
-      const streams = rewriteStreams(file, { isPortal, asCaptured })
-      const path = join(this.#directory, 'in-order')
+      const isPortal = (port: number): boolean => this.#ports.includes(port)
+      const streams = rewriteStreams(joined(dumps), { isPortal, asCaptured })
+      const path = join(directory, 'packets')
       await writeFile(path, streams.file)
-      const found = await dissect(path, this.#ports)
+      const seen = await dissect(path, this.#ports)
+      const { found, pdus, goodDigests, cutByAllocation } = seen
+      const bounded = dumps.some((dump) => dump.bounded)
       // At the limit of a bounded capture, streams end where they happen to be.
       const wrong = [...streams.faults, ...(bounded ? [] : streams.holes)]
       const more = wrong.map((what) => ({ frame: 0, sender: 'initiator' as const, what }))
-      const missed = asCaptured ? [] : missedPdus(streams, found)
-      const { pdus, goodDigests, cutByAllocation } = found
+      const missed = asCaptured ? [] : missedPdus(streams, seen)
       return {
-        ...{ found: found.found, pdus, goodDigests, cutByAllocation },
-        ...{ faults: [...found.faults, ...more, ...missed] },
-        ...{ packets, lostPackets: lost, bounded, relievedDataOuts: streams.relieved },
+        ...{ found, pdus, goodDigests, cutByAllocation, bounded },
+        faults: [...seen.faults, ...more, ...missed],
+        packets: dumps.reduce((sum, dump) => sum + dump.packets, 0),
+        lostPackets: dumps.reduce((sum, dump) => sum + dump.lostPackets, 0),
+        relievedDataOuts: streams.relieved,
       }
     } finally {
       await this.discard()
+      await rm(directory, { recursive: true, force: true })
     }
   }
 
@@ -125,59 +105,15 @@ export class Capture {
 
   /** Ends the capture without a look at it. */
   async discard(): Promise<void> {
-    this.#process.kill('SIGKILL')
-    // Where dumpcap could not even be started, there is nothing to wait for.
-    await this.#process.exited.catch(() => -1)
-    this.#marker.close()
-    await rm(this.#directory, { recursive: true, force: true })
+    await Promise.all(this.#dumpcaps.map((dumpcap) => dumpcap.discard()))
   }
+}
 
-  /** dumpcap names its file when it has opened the interface with the filter. */
-  async #began(): Promise<void> {
-    const deadline = Date.now() + patienceMs
-    while (!this.#process.stderr.includes('File: ')) {
-      if (!this.#process.running || Date.now() > deadline) {
-        await this.#process.exited
-        throw new Error(`dumpcap does not capture: ${this.#process.stderr}`)
-      }
-      await after(pollMs)
-    }
-  }
-
-  /** Waits until all packets up to now are in the file; true when it had reached its limit. */
-  async #flushed(): Promise<boolean> {
-    const socket = createConnection(portOf(this.#marker), '127.0.0.1')
-    await once(socket, 'connect')
-    socket.end(mark)
-    const deadline = Date.now() + patienceMs
-    while (this.#process.running) {
-      if ((await this.#tail()).includes(mark)) return false
-      if (Date.now() > deadline) throw new Error('dumpcap does not write its packets')
-      await after(pollMs)
-    }
-    return true
-  }
-
-  async #tail(): Promise<Buffer> {
-    const path = join(this.#directory, 'packets')
-    const { size } = await stat(path)
-    const from = Math.max(fileHeaderBytes, size - 256 * 1024)
-    if (size <= from) return Buffer.alloc(0)
-    const file = await open(path)
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from)
-      return buffer.subarray(0, bytesRead)
-    } finally {
-      await file.close()
-    }
-  }
-
-  #counts(): { packets: number; lost: number } {
-    const { stderr } = this.#process
-    const [, packets, lost] = /received\/dropped on interface .*?: (\d+)\/(\d+)/.exec(stderr) ?? []
-    if (packets === undefined) throw new Error(`dumpcap did not count: ${stderr}`)
-    return { packets: Number(packets), lost: Number(lost) }
-  }
+/** One file of them all; their connections have nothing to do with one another. */
+function joined(dumps: readonly Dump[]): Buffer {
+  const [first, ...others] = dumps.map(({ file }) => file)
+  if (first === undefined) throw new Error('nothing was captured')
+  return Buffer.concat([first, ...others.map((file) => file.subarray(fileHeaderBytes))])
 }
 
 /** A PDU that was handed over and not found is one too many. */
@@ -186,10 +122,4 @@ function missedPdus(streams: Streams, { found }: Dissection): DissectionFault[] 
     const [written, seen] = [streams.pdus[sender], found[sender]]
     return written === seen ? [] : [{ frame: 0, sender, what: `${seen} of ${written} PDUs found` }]
   })
-}
-
-function portOf(server: Server): number {
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('not listening')
-  return address.port
 }
