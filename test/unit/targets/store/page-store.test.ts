@@ -278,3 +278,22 @@ t.test('a failure is told once, and closing after it is no clean shutdown', asyn
   t.same(after.replicas(), [{ id: 'a', blocks: pageBlocks, mappedPages: 0 }])
   await after.close()
 })
+
+t.test('what a replica has allocated, and how much more it can', async (t) => {
+  const machine = new StoreMachine(seededFractions(1))
+  const store = await machine.open()
+  await store.createReplica('a', 4 * pageBlocks)
+  await store.createReplica('b', 4 * pageBlocks)
+  const [a, b] = [store.replica('a')!, store.replica('b')!]
+  await a.write(0, page(1))
+  await a.write(2 * pageBlocks, page(2))
+  await b.write(5, [stamped(3, 1)])
+  t.equal(a.space?.usedBlocks(), 2 * pageBlocks)
+  t.equal(b.space?.usedBlocks(), pageBlocks)
+  for (const { space } of [a, b]) t.equal(space?.availableBlocks(), 13 * pageBlocks)
+  await a.unmap(0, pageBlocks)
+  await store.flush()
+  t.equal(a.space?.usedBlocks(), pageBlocks)
+  t.equal(a.space?.availableBlocks(), 14 * pageBlocks, 'a page that was given back is there again')
+  await store.close()
+})
