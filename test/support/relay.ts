@@ -64,7 +64,7 @@ export class Relay {
   target = ''
   #listener: Listener | undefined
   #address = ''
-  #hanging = false
+  #hanging: 'nothing' | 'answers' | 'everything' = 'nothing'
   readonly #pairs = new Set<Pair>()
   /** Connections that came while it hung: they are dialled when it is released. */
   #waiting: ByteStream[] = []
@@ -119,12 +119,17 @@ export class Relay {
 
   /** From now on nothing gets through, and nothing breaks. */
   hang(): void {
-    this.#hanging = true
+    this.#hanging = 'everything'
+  }
+
+  /** From now on the target gets what is sent, and nothing comes back from it. */
+  hangAnswers(): void {
+    this.#hanging = 'answers'
   }
 
   /** Delivers everything that was kept back, in the order in which the connections came. */
   release(): void {
-    this.#hanging = false
+    this.#hanging = 'nothing'
     for (const { up, down } of this.#pairs) {
       up.release()
       down.release()
@@ -134,7 +139,7 @@ export class Relay {
 
   #accept(near: ByteStream): void {
     this.accepted++
-    if (this.#hanging) this.#waiting.push(near)
+    if (this.#hanging === 'everything') this.#waiting.push(near)
     else void this.#connect(near)
   }
 
@@ -147,12 +152,13 @@ export class Relay {
         far.destroy()
         return
       }
-      const hangs = (): boolean => this.#hanging
+      const hangs = (): boolean => this.#hanging === 'everything'
+      const answersHang = (): boolean => this.#hanging !== 'nothing'
       const over = (): void => {
         this.#pairs.delete(pair)
       }
       const up = new Pipe({ from: near, to: far }, hangs, over)
-      const down = new Pipe({ from: far, to: near }, hangs, over)
+      const down = new Pipe({ from: far, to: near }, answersHang, over)
       const pair = { near, far, up, down }
       this.#pairs.add(pair)
     } catch {
