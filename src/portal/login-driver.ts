@@ -145,30 +145,22 @@ export class LoginDriver implements WaitingLogin {
 
   /** A connection for a session that exists: added to it, or in place of a former one. */
   async #join(step: Decide, { tsih, cid }: JoinedSession): Promise<void> {
-    const { registry, join } = this.#options
-    const names = sessionNames(step.facts.parameters)
-    const refusal = (): LoginStatus | undefined => {
-      const session = registry.get(tsih)
-      return session === undefined
-        ? LoginStatus.SESSION_DOES_NOT_EXIST
-        : this.#outsider(session, step)
-          ? LoginStatus.CANNOT_INCLUDE_IN_SESSION
-          : session.refusal(names, cid)
-    }
-    let refused = refusal()
-    if (refused === undefined) {
-      await Promise.race([registry.get(tsih)?.reinstate(cid), this.#abandoned])
-      if (this.#over) return
-      refused = refusal()
-    }
-    const session = registry.get(tsih)
-    if (refused !== undefined || session === undefined) {
-      const status = refused ?? LoginStatus.SESSION_DOES_NOT_EXIST
+    const session = this.#options.registry.get(tsih)
+    const refusal = this.#joinRefusal(step, session)
+    if (session === undefined || refusal !== undefined) {
+      const status = refusal ?? LoginStatus.SESSION_DOES_NOT_EXIST
       this.#refuse(step.refuse(status), status)
       return
     }
+    await Promise.race([session.reinstate(cid), this.#abandoned])
+    const changed = this.#joinRefusal(step, session)
+    if (this.#over || changed !== undefined) {
+      session.notJoined()
+      if (!this.#over && changed !== undefined) this.#refuse(step.refuse(changed), changed)
+      return
+    }
     this.#end()
-    join(step, session)
+    this.#options.join(step, session)
     const reply = step.accept(tsih)
     // The window is the session's: other connections have moved it. RFC 7143 11.13.4.
     reply.header.writeUInt32BE(session.order.window.expCmdSn, expCmdSnByte)
@@ -176,7 +168,14 @@ export class LoginDriver implements WaitingLogin {
     this.#send(reply)
   }
 
-  /** RFC 7143 4.4.3: a session belongs to one portal group. */
+  #joinRefusal(step: Decide, session: Session | undefined): LoginStatus | undefined {
+    if (session === undefined) return LoginStatus.SESSION_DOES_NOT_EXIST
+    return this.#outsider(session, step)
+      ? LoginStatus.CANNOT_INCLUDE_IN_SESSION
+      : session.refusal(step.facts)
+  }
+
+  /** RFC 7143 4.4.3: a session belongs to one portal group; here also to one CHAP user. */
   #outsider(session: Session, { facts }: Decide): boolean {
     const { portalGroupTag } = this.#options.policy
     const { chapUser } = session.describe()

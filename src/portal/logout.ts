@@ -10,20 +10,15 @@ import {
 import { logoutResponse, LogoutOutcome as Outcome } from '../iscsi/pdu/logout-response.ts'
 import { RejectReason } from '../iscsi/pdu/reject.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Membership } from './membership.ts'
 import type { SessionConnection } from './session-connection.ts'
 import { Aborting } from './task-management.ts'
 
-/** What a logout asks of its session. */
-export interface LeavingSession {
-  readonly members: readonly SessionConnection[]
-  readonly recovers: boolean
-  remove(member: SessionConnection): void
-  removeForRecovery(member: SessionConnection): void
-  close(cause: string): void
-}
-
 export interface LogoutOptions {
-  readonly session: LeavingSession
+  /** The session's. */
+  readonly members: Membership
+  /** Ends the session. */
+  readonly close: () => void
   /** Where the request came, and the answer goes. */
   readonly from: SessionConnection
   readonly clock: Clock
@@ -31,31 +26,31 @@ export interface LogoutOptions {
 
 export function answerLogout(header: Buffer, options: LogoutOptions): void {
   const request = logoutRequest.decode(header)
-  const { session, from } = options
+  const { members, from, close } = options
   const { reason, cid } = request
   if (reason > Reason.REMOVE_FOR_RECOVERY) {
     from.sender.reject(RejectReason.INVALID_PDU_FIELD, header)
     return
   }
   if (reason === Reason.CLOSE_SESSION) {
-    leave(request, options, session.members, () => session.close('logout'))
+    leave(request, options, members.all, close)
     return
   }
-  if (reason === Reason.REMOVE_FOR_RECOVERY && !session.recovers) {
+  if (reason === Reason.REMOVE_FOR_RECOVERY && !members.recovers) {
     answer(request, from, Outcome.RECOVERY_NOT_SUPPORTED)
     return
   }
-  const member = session.members.find((each) => each.cid === cid && !each.recovered)
+  const member = members.all.find((each) => each.cid === cid && !each.recovered)
   if (member === undefined) {
     answer(request, from, Outcome.CID_NOT_FOUND)
   } else if (reason === Reason.CLOSE_CONNECTION) {
-    leave(request, options, [member], () => session.remove(member))
+    leave(request, options, [member], () => members.remove(member))
   } else if (member === from) {
     // Its answer could not be sent any more.
     from.sender.reject(RejectReason.PROTOCOL_ERROR, header)
   } else {
     member.destroyStream()
-    session.removeForRecovery(member)
+    members.removeForRecovery(member)
     answer(request, from, Outcome.SUCCESS, from.parameters.defaultTime2Retain)
   }
 }
@@ -64,14 +59,14 @@ export function answerLogout(header: Buffer, options: LogoutOptions): void {
 function leave(
   request: LogoutRequest,
   { from, clock }: LogoutOptions,
-  members: readonly SessionConnection[],
+  leaving: readonly SessionConnection[],
   done: () => void,
 ): void {
   const aborting = new Aborting(clock, (all) => {
     answer(request, from, all ? Outcome.SUCCESS : Outcome.CLEANUP_FAILED)
     done()
   })
-  for (const member of members) {
+  for (const member of leaving) {
     if (member.phase === 'open') member.phase = 'leaving'
     for (const task of member.tasks?.all() ?? []) aborting.add(task)
   }

@@ -1,10 +1,7 @@
 /**
- * One session in full-feature phase, with all its connections (RFC 7143 4.2.5.1, 6.3, 8.2): who
- * belongs to it, what becomes of the tasks of a connection that is lost, and when it is over. It
- * owns the order of commands; tasks belong to the connection to which they are allegiant.
- *
- * At ErrorRecoveryLevel 2 a lost connection leaves its tasks for Time2Wait + Time2Retain; below, they
- * end with it. A session with no connection left, and none to come back, is over.
+ * One session in full-feature phase (RFC 7143 4.2.5.1, 6.3): what its connections have in common.
+ * It owns the order of commands and the proofs that its initiator lives; which connections belong to
+ * it is `Membership`'s affair, tasks belong to the connection to which they are allegiant.
  */
 import { portal } from '../base/limits.ts'
 import type { Frame } from '../iscsi/framer.ts'
@@ -14,12 +11,8 @@ import { AsyncEvent } from '../iscsi/pdu/async-message.ts'
 import { LoginStatus } from '../iscsi/pdu/login-status.ts'
 import { RejectReason } from '../iscsi/pdu/reject.ts'
 import type { SendTargetsRecord } from '../iscsi/send-targets.ts'
-import {
-  type SessionNames,
-  type SessionParameters,
-  sessionNames,
-} from '../iscsi/session-parameters.ts'
-import type { Cancel, Clock } from '../ports/clock.ts'
+import { type SessionParameters, sessionNames } from '../iscsi/session-parameters.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Nexus } from '../scsi/logical-unit.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
@@ -27,6 +20,7 @@ import { reassign } from './allegiance.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { CommandOrder } from './command-order.ts'
 import { answerLogout } from './logout.ts'
+import { Membership } from './membership.ts'
 import type { FrontSession, PortalTask, SessionDescription } from './portal-host.ts'
 import { type Link, SessionConnection, type SessionDuties } from './session-connection.ts'
 import type { CommandTask } from './task.ts'
@@ -74,21 +68,18 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
   readonly #options: SessionOptions
   readonly #profile: InitiatorProfile
   readonly #writeBudget: ByteBudget
-  readonly #members: SessionConnection[] = []
-  readonly #expiries = new Map<SessionConnection, Cancel>()
+  readonly #members: Membership
   readonly #pings = new Set<(answered: boolean) => void>()
   /** The newest proof of connections that are gone. */
   #provenAtMs = Number.NEGATIVE_INFINITY
   #managing = 0
-  /** The target goes away: nobody is waited for that has no connection. */
-  #isGoing = false
   #phase: 'open' | 'ending' | 'ended' = 'open'
   #resolveEnded!: () => void
 
   constructor(options: SessionOptions) {
     const { login, target, writeBudget } = options
     this.#options = options
-    this.#profile = initiatorProfile(login.said)
+    this.#profile = initiatorProfile(login.parameters.initiatorName, login.keyOrder)
     this.handle = options.handle
     this.portalGroupTag = options.portalGroupTag
     this.parameters = login.parameters
@@ -103,6 +94,16 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
       windowCommands: options.windowCommands,
     })
     this.#writeBudget = new ByteBudget(portal.sessionWriteBytes, writeBudget)
+    this.#members = new Membership({
+      parameters: login.parameters,
+      order: this.order,
+      clock: options.clock,
+      gone: ({ pinger }) => {
+        this.#provenAtMs = Math.max(this.#provenAtMs, pinger.provenAtMs)
+      },
+      over: (cause) => this.#finish(cause, () => undefined),
+      log: (event, fields) => options.log.info(event, { ...this.#name(), ...fields }),
+    })
     this.leading = this.#member(login.parameters, login.statSn, options.link)
     target?.nexusGained(this.nexus)
     if (target !== undefined) {
@@ -113,32 +114,31 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
 
   get provenAtMs(): number {
     let newest = this.#provenAtMs
-    for (const { pinger } of this.#members) newest = Math.max(newest, pinger.provenAtMs)
+    for (const { pinger } of this.#members.all) newest = Math.max(newest, pinger.provenAtMs)
     return newest
   }
 
   get portalAddresses(): readonly string[] {
-    return this.#members.map(({ localAddress }) => localAddress)
+    return this.#members.all.map(({ localAddress }) => localAddress)
   }
 
   get idle(): boolean {
-    return this.#members.every(({ tasks }) => tasks === undefined || tasks.all().length === 0)
+    return this.#members.all.every(({ tasks }) => tasks === undefined || tasks.all().length === 0)
   }
 
   distrust(): void {
     this.#provenAtMs = Number.NEGATIVE_INFINITY
-    for (const { pinger } of this.#members) pinger.distrust()
+    for (const { pinger } of this.#members.all) pinger.distrust()
   }
 
   describe(): SessionDescription {
     const { login } = this.#options
     const { initiatorName, initiatorAlias, headerDigest, dataDigest } = this.parameters
-    const connected = this.#members.filter(({ phase }) => phase === 'open')
     return {
       initiatorName,
       ...(initiatorAlias === undefined ? {} : { initiatorAlias }),
       profile: this.#profile,
-      addresses: connected.map(({ remoteAddress }) => remoteAddress),
+      addresses: this.#members.open.map(({ remoteAddress }) => remoteAddress),
       portalGroupTag: this.portalGroupTag,
       headerDigest,
       dataDigest,
@@ -155,7 +155,7 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
         resolve(answered)
       }
       this.#pings.add(settle)
-      for (const member of this.#members) this.#pingOver(member)
+      for (const member of this.#members.all) this.#pingOver(member)
     })
   }
 
@@ -165,51 +165,37 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
   }
 
   tasks(): CommandTask[] {
-    return this.#members.flatMap((member) => member.tasks?.all() ?? [])
+    return this.#members.tasks()
   }
 
   find(initiatorTaskTag: number): CommandTask | undefined {
-    for (const { tasks } of this.#members) {
-      const task = tasks?.find(initiatorTaskTag)
-      if (task !== undefined) return task
-    }
-    return undefined
+    return this.#members.find(initiatorTaskTag)
   }
 
   inUse(initiatorTaskTag: number, except: SessionConnection): boolean {
-    if (this.#members.length === 1) return false
-    const isTheirs = ({ tasks }: SessionConnection): boolean =>
-      tasks?.find(initiatorTaskTag) !== undefined
-    return this.#members.some((member) => member !== except && isTheirs(member))
+    return this.#members.inUse(initiatorTaskTag, except)
   }
 
   /** Why this login cannot become one of its connections; undefined: it can. RFC 7143 6.3.1. */
-  refusal(names: SessionNames, cid: number): LoginStatus | undefined {
-    const { initiatorPort, targetName } = this.nexus
+  refusal({ parameters }: LoginFacts): LoginStatus | undefined {
     if (this.#phase !== 'open') return LoginStatus.SESSION_DOES_NOT_EXIST
-    if (names.initiatorPort !== initiatorPort || names.targetName !== targetName) {
-      return LoginStatus.CANNOT_INCLUDE_IN_SESSION
-    }
-    if (this.#options.target === undefined) return LoginStatus.CANNOT_INCLUDE_IN_SESSION
-    const others = this.#members.filter((each) => each.phase !== 'lost' && each.cid !== cid)
-    // RFC 7143 6.3.4: at level 2 one more may come, to clean up after one that is not known dead.
-    const extra = this.parameters.errorRecoveryLevel === 2 ? 1 : 0
-    const room = this.generationVersion > 0 ? 0 : this.parameters.maxConnections + extra
-    return others.length < room ? undefined : LoginStatus.TOO_MANY_CONNECTIONS
+    const { initiatorPort, targetName } = sessionNames(parameters)
+    const isSame =
+      initiatorPort === this.nexus.initiatorPort && targetName === this.nexus.targetName
+    if (!isSame || this.#options.target === undefined) return LoginStatus.CANNOT_INCLUDE_IN_SESSION
+    // Legs have one connection, and nothing is recovered within them. Design 3.
+    const hasRoom = this.generationVersion === 0 && this.#members.hasRoom(parameters.cid)
+    return hasRoom ? undefined : LoginStatus.TOO_MANY_CONNECTIONS
   }
 
-  /** Logs the former connection of this CID out, implicitly. RFC 7143 6.3.4. */
+  /** Before a connection joins: see `Membership.reinstate`. `join` or `notJoined` is to follow. */
   reinstate(cid: number): Promise<void> {
-    const former = this.#members.filter((each) => each.cid === cid && !each.recovered)
-    const ends = former.map((member) => {
-      if (member.phase !== 'lost') member.destroyStream()
-      if (this.recovers) {
-        this.removeForRecovery(member)
-        return Promise.resolve()
-      }
-      return new Promise<void>((resolve) => this.#drop(member, resolve))
-    })
-    return Promise.all(ends).then(() => undefined)
+    return this.#members.reinstate(cid)
+  }
+
+  /** The connection that was awaited does not come. */
+  notJoined(): void {
+    this.#members.arrived()
   }
 
   /** Adds a connection. RFC 7143 6.3.1: what holds for the session was settled by its first. */
@@ -219,6 +205,7 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
     const own = { cid, headerDigest, dataDigest }
     const limits = { initiatorMaxRecvDataSegmentBytes, targetMaxRecvDataSegmentBytes }
     const member = this.#member({ ...this.parameters, ...own, ...limits }, login.statSn, link)
+    this.#members.arrived()
     this.#options.log.info('connection added', { ...this.#name(), cid })
     if (this.#pings.size > 0) this.#pingOver(member)
     return member
@@ -246,7 +233,8 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
       target,
       sender: from.sender,
       clock,
-      reassign: (request: Parameters<typeof reassign>[0]) => reassign(request, this.#members, from),
+      reassign: (request: Parameters<typeof reassign>[0]) =>
+        reassign(request, this.#members.all, from),
       whenOthersHeard: (done: () => void) => this.#whenOthersHeard(from, done),
     }
     manageTasks(frame.header, options, () => {
@@ -256,7 +244,9 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
   }
 
   logout(frame: Frame, from: SessionConnection): void {
-    answerLogout(frame.header, { session: this, from, clock: this.#options.clock })
+    const close = (): void => this.close('logout')
+    const { clock } = this.#options
+    answerLogout(frame.header, { members: this.#members, close, from, clock })
   }
 
   abortTasks(lun: number): Promise<void> {
@@ -278,68 +268,18 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
     })
   }
 
-  /** Connections that a logout may name. */
-  get members(): readonly SessionConnection[] {
-    return this.#members
-  }
-
-  /** Tasks of lost connections are kept for a while, to be reassigned. */
-  get recovers(): boolean {
-    const { errorRecoveryLevel, defaultTime2Retain } = this.parameters
-    return errorRecoveryLevel === 2 && defaultTime2Retain > 0
-  }
-
-  /** Its tasks are free to be taken over by another connection. */
-  removeForRecovery(member: SessionConnection): void {
-    if (member.phase !== 'lost') this.#detach(member)
-    member.recovered = true
-  }
-
-  /** After its logout, or because it was lost: nothing is left of it when `done` is called. */
-  remove(member: SessionConnection): void {
-    if (this.#members.length > 1) this.#drop(member)
-    else this.#finish('logout', (each) => each.closeStream())
-  }
-
   lost(member: SessionConnection, cause: string): void {
-    if (member.phase === 'lost' || member.phase === 'ended' || this.#phase !== 'open') return
-    const isLeaving = member.phase === 'leaving'
-    const isLast = !this.#members.some((each) => each !== member && each.phase !== 'lost')
-    if (isLast && this.#isGoing) {
-      this.#finish(cause, () => undefined)
-      return
-    }
-    if (this.recovers && !isLeaving) this.#detach(member)
-    else if (this.#members.length > 1) this.#drop(member)
-    else {
-      this.#finish(cause, () => undefined)
-      return
-    }
-    this.#options.log.info('connection lost', { ...this.#name(), cid: member.cid, cause })
-    if (isLeaving) return
-    const { defaultTime2Wait, defaultTime2Retain } = this.parameters
-    const retainSeconds = this.recovers ? defaultTime2Retain : 0
-    const other = this.#members.find(({ phase }) => phase === 'open')
-    other?.notify(AsyncEvent.CONNECTION_DROPPED, [member.cid, defaultTime2Wait, retainSeconds])
+    this.#members.lost(member, cause)
   }
 
   /** Looked at now and then: silent peers, overdue data. */
   sweep(): void {
-    for (const member of [...this.#members]) {
-      const cause = this.#phase === 'open' ? member.sweep() : undefined
-      if (cause === undefined) continue
-      member.destroyStream()
-      if (member.phase === 'lost') this.#expire(member)
-      else this.lost(member, cause)
-    }
+    this.#members.sweep()
   }
 
   /** Tells the initiator that the target goes away. RFC 7143 11.9.1. */
   requestLogout(withinMs: number): void {
-    this.#isGoing = true
-    const member = this.#members.find(({ phase }) => phase === 'open')
-    if (member !== undefined) member.requestLogout(withinMs)
-    else if (this.#members.every(({ phase }) => phase === 'lost')) this.end('the target goes away')
+    this.#members.requestLogout(withinMs)
   }
 
   /** Ends at once. */
@@ -384,7 +324,7 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
       clock,
       log,
     })
-    this.#members.push(member)
+    this.#members.add(member)
     return member
   }
 
@@ -397,7 +337,7 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
 
   /** RFC 7143 4.2.3.3 (d). */
   #whenOthersHeard(from: SessionConnection, done: () => void): void {
-    const others = this.#members.filter((each) => each !== from && each.phase === 'open')
+    const others = this.#members.open.filter((each) => each !== from)
     if (others.length === 0) {
       done()
       return
@@ -413,57 +353,13 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
     void Promise.all(others.map(({ pinger }) => pinger.ping())).then(once)
   }
 
-  /** The connection is gone, its tasks stay until they are taken over or their time is up. */
-  #detach(member: SessionConnection): void {
-    const { defaultTime2Wait, defaultTime2Retain } = this.parameters
-    this.order.forget(member)
-    member.detach()
-    const keptMs = (defaultTime2Wait + defaultTime2Retain) * 1000
-    this.#expiries.set(
-      member,
-      this.#options.clock.after(keptMs, () => this.#expire(member)),
-    )
-  }
-
-  #expire(member: SessionConnection): void {
-    if (this.#members.length > 1) this.#drop(member)
-    else this.#finish('no connection came back in time', () => undefined)
-  }
-
-  /** One of several connections ends, with its tasks. */
-  #drop(member: SessionConnection, done: () => void = () => undefined): void {
-    this.order.forget(member)
-    this.#expiries.get(member)?.()
-    this.#expiries.delete(member)
-    if (member.phase === 'leaving') member.closeStream()
-    member.stop(() => {
-      this.#provenAtMs = Math.max(this.#provenAtMs, member.pinger.provenAtMs)
-      const index = this.#members.indexOf(member)
-      if (index >= 0) this.#members.splice(index, 1)
-      done()
-      if (this.#members.length === 0 && this.#phase === 'open') {
-        this.#finish('its last connection is gone', () => undefined)
-      }
-    })
-  }
-
   #finish(cause: string, endStream: (member: SessionConnection) => void): void {
     if (this.#phase !== 'open') return
     this.#phase = 'ending'
     const { log, target } = this.#options
     if (target !== undefined) log.info('session ends', { ...this.#name(), cause })
-    for (const cancel of this.#expiries.values()) cancel()
     for (const settle of [...this.#pings]) settle(false)
-    let left = this.#members.length
-    const one = (): void => {
-      left--
-      if (left <= 0) this.#over()
-    }
-    if (left === 0) this.#over()
-    for (const member of [...this.#members]) {
-      endStream(member)
-      member.stop(one)
-    }
+    this.#members.end(endStream, () => this.#over())
   }
 
   #over(): void {

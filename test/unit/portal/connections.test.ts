@@ -147,6 +147,28 @@ t.test('a connection that logs in again takes the place of the former', async (t
   t.equal(rig.portal.sessions.length, 1)
 })
 
+t.test('the only connection logs in again', async (t) => {
+  const rig = await rigFor(t)
+  const first = await leading(rig)
+  const session = rig.portal.sessions[0]!
+  const again = await join(rig, first, { cid: 0 })
+  t.equal(again.status, 0)
+  await first.initiator.closed
+  t.equal(rig.portal.sessions[0], session, 'the session goes on')
+  t.equal((await again.initiator.run(read)).status, 0)
+
+  rig.unit.shut()
+  again.initiator.command(read)
+  await until(() => rig.unit.held.length === 1, 'a read has begun')
+  const third = await rig.connect()
+  third.sendLogin({ targetName: rigTarget, tsih: first.tsih })
+  await again.initiator.closed
+  third.close()
+  rig.unit.open()
+  await session.ended
+  t.equal(rig.portal.sessions.length, 0, 'one that is awaited and does not come ends it')
+})
+
 t.test('a connection that is lost takes its own tasks with it', async (t) => {
   const rig = await rigFor(t)
   const first = await leading(rig)
