@@ -140,10 +140,12 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
   }
 
   nexusLost(nexus: Nexus): void {
+    const ports = this.#attentions.initiatorPorts
+    const isLast = ports.filter((port) => port === nexus.initiatorPort).length <= 1
     const lostOn = this.#directory.luns().filter((lun) => {
       const unit = this.#directory.unit(lun)
       const conditions = unit && this.#conditionsOf(unit)
-      return conditions !== undefined && revertAfterNexusLoss(unit!, conditions, nexus)
+      return conditions !== undefined && revertAfterNexusLoss(unit!, conditions, nexus, isLast)
     })
     this.#attentions.lost(nexus, lostOn)
   }

@@ -1,8 +1,10 @@
 /**
  * Who has registered, who holds the unit, and what that means for others still to be told: a value,
- * without rules (reservation-access.ts, reservation-changes.ts). SPC-4 5.12, SPC-2 5.6. An I_T nexus
- * is named by its initiator port alone, because all portals of a target are one portal group, and so
- * one target port.
+ * without rules (reservation-access.ts, reservation-changes.ts). SPC-4 5.12, SPC-2 5.6.
+ *
+ * Deviation: SPC-4 5.12.1 has an I_T nexus hold reservations, here an initiator port does: SCSI is
+ * told of one target port, whatever portal groups and front ends there are. So a registration holds
+ * on all paths of an initiator that uses one ISID for them, as with ALL_TG_PT.
  */
 
 /** Zero means: not registered. */

@@ -25,16 +25,20 @@ export function revertAfterReset(unit: UnitDescription, conditions: UnitConditio
   })
 }
 
-/** True when the nexus had set something here that ends with it. */
+/**
+ * True when the nexus had set something here that ends with it. `isLast`: its initiator port has no
+ * other session; a RESERVE is the port's.
+ */
 export function revertAfterNexusLoss(
   unit: UnitDescription,
   conditions: UnitConditions,
   nexus: Nexus,
+  isLast: boolean,
 ): boolean {
   const prevented = conditions.preventing.delete(nexus)
   const { settings } = unit
   const holds = (state: SharedState) => state.reservations.reserved === nexus.initiatorPort
-  if (settings === undefined || !holds(settings.state)) return prevented
+  if (settings === undefined || !isLast || !holds(settings.state)) return prevented
   inBackground(settings, (state) => {
     const { reservations } = state
     return holds(state)

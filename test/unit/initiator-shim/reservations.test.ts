@@ -271,3 +271,26 @@ t.test('what cannot close every server takes nothing away', async (t) => {
   t.equal(await rig.out(a, { action: Action.RESERVE, type: Type.WE, key: 1 }), 'good')
   t.equal(await rig.write(b, 3), conflict)
 })
+
+t.test('modes and the medium are shared as well', async (t) => {
+  const rig = await started(t)
+  const { cluster, a, b } = rig
+  const sense = Buffer.from('1a080a00ff00', 'hex')
+  const submitted = a.leg.submit({ lun: 0, cdb: sense, dataInBytes: 255 })
+  const answer = await cluster.run(submitted.answer)
+  if (answer.kind !== 'status') throw new Error(describe(answer))
+  const list = Buffer.concat(answer.dataIn)
+  list[0] = 0
+  list[2] = 0
+  list[4] = list[4]! & 0x3f
+  const wasSet = (list[6]! & 0x04) !== 0
+  t.equal(wasSet, false, 'fixed format by default')
+  list[6] = list[6]! | 0x04
+  const cdb = Buffer.from([0x15, 0x10, 0, 0, list.length, 0])
+  const selected = a.leg.submit({ lun: 0, cdb, dataOut: [list] })
+  t.equal(describe(await cluster.run(selected.answer)), 'good')
+  t.equal(await rig.command(b, Buffer.alloc(6)), 'sense 6/2a/1')
+  t.equal(await rig.command(a, Buffer.alloc(6)), 'good', 'who did it knows')
+  const wrong = await cluster.run(b.command(Buffer.from('ff0000000000', 'hex')).answer)
+  t.equal(wrong.kind === 'status' && wrong.sense?.[0], 0x72, 'descriptor format at the other')
+})

@@ -531,7 +531,11 @@ t.test('RESERVE and RELEASE (6), (10)', async (t) => {
   t.equal(await rig.send(a, release10), 'GOOD')
   t.equal(await rig.send(b, write, block), 'GOOD')
   t.equal(await rig.send(b, reserve6), 'GOOD')
+  const otherPath = { ...b }
+  rig.scsi.server.nexusGained(otherPath)
   rig.scsi.server.nexusLost(b)
+  t.equal(await rig.send(a, write, block), conflict, 'its port has another session')
+  rig.scsi.server.nexusLost(otherPath)
   t.equal(await rig.send(a, write, block), 'GOOD', 'it ended with its session')
 })
 
