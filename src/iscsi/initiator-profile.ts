@@ -10,7 +10,6 @@
  *   IFMarker before ErrorRecoveryLevel; seen with open-iscsi 2.1.8.
  */
 import { keys } from './keys.ts'
-import type { TextPair } from './text.ts'
 
 export type InitiatorProfile =
   | 'palisade'
@@ -28,11 +27,13 @@ const byName: readonly (readonly [start: string, profile: InitiatorProfile])[] =
   ['iqn.2007-10.com.github:sahlberg:libiscsi', 'libiscsi'],
 ]
 
-/** `said`: the initiator's keys in the order of its login. */
-export function initiatorProfile(said: readonly TextPair[]): InitiatorProfile {
-  const order = said.map(([key]) => key)
+/** `order`: the keys of its login as they came. */
+export function initiatorProfile(
+  initiatorName: string,
+  order: readonly string[],
+): InitiatorProfile {
   if (order.includes(keys.Generation.name)) return 'palisade'
-  const name = said.find(([key]) => key === keys.InitiatorName.name)?.[1].toLowerCase() ?? ''
+  const name = initiatorName.toLowerCase()
   const named = byName.find(([start]) => name.startsWith(start))
   if (named !== undefined) return named[1]
   const follows = (first: string, second: string): boolean =>

@@ -38,8 +38,8 @@ export interface Begun {
   readonly stage: LoginStage
   readonly settled: Settlements
   readonly chap: ChapTargetState
-  /** All that the initiator said but its CHAP keys, in order. */
-  readonly said: readonly TextPair[]
+  /** Keys of ours that the initiator named, in the order in which they came. */
+  readonly keyOrder: readonly string[]
   readonly initiatorMaxRecv: number | undefined
   readonly declaredMaxRecv: boolean
   readonly statSn: number
@@ -70,8 +70,8 @@ export interface LoginFacts {
   readonly join?: JoinedSession
   /** Name with which the initiator proved itself by CHAP. */
   readonly chapUser?: string
-  /** Keys of the initiator in the order in which they came, CHAP keys left out. */
-  readonly said: readonly TextPair[]
+  /** Keys that the initiator named, in the order in which they came. */
+  readonly keyOrder: readonly string[]
 }
 
 export type LoginStep =

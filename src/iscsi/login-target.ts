@@ -8,7 +8,7 @@ import { assert } from '../base/assert.ts'
 import { serialAdd } from '../base/serial.ts'
 import { chapKeys } from './chap.ts'
 import { advanceChapTarget } from './chap-target.ts'
-import { keys } from './keys.ts'
+import { findKey, keys } from './keys.ts'
 import { answerKeys } from './login-keys.ts'
 import { type LoginPolicy, ownValues } from './login-policy.ts'
 import { faultOfFlags, faultOfIdentity, refuse, refuseNew, reply } from './login-reply.ts'
@@ -57,7 +57,7 @@ function begin(policy: LoginPolicy, request: LoginRequest): Begun {
     stage: currentStage === Stage.SECURITY ? Stage.SECURITY : Stage.OPERATIONAL,
     settled: new Map(),
     chap: { kind: 'idle' },
-    said: [],
+    keyOrder: [],
     initiatorMaxRecv: undefined,
     declaredMaxRecv: false,
     // The first StatSN is ours to choose. RFC 7143 11.13.4.
@@ -109,7 +109,7 @@ function answer(begun: Begun, request: LoginRequest, text: Buffer): LoginStep {
   const next: Begun = {
     ...begun,
     settled,
-    said: [...begun.said, ...offers],
+    keyOrder: withKnown(begun.keyOrder, offers.keys()),
     initiatorMaxRecv: answered.initiatorMaxRecv ?? begun.initiatorMaxRecv,
     declaredMaxRecv: begun.declaredMaxRecv || declares,
     rounds: begun.rounds + 1,
@@ -126,6 +126,12 @@ function apart({ chap }: LoginPolicy, unique: ReadonlyMap<string, string>) {
     offers: new Map(all.filter((pair) => !mine(pair))),
     chapSaid: new Map(all.filter(mine)),
   }
+}
+
+/** What a session keeps of its login must not grow with what a stranger says. */
+function withKnown(before: readonly string[], names: Iterable<string>): readonly string[] {
+  const known = [...names].filter((name) => findKey(name) !== undefined)
+  return [...new Set([...before, ...known])]
 }
 
 function isDiscovery(settled: Settlements, offers?: ReadonlyMap<string, string>): boolean {
@@ -273,7 +279,7 @@ function decide(begun: Begun, request: LoginRequest, data: Buffer): LoginStep {
       parameters,
       expCmdSn: request.cmdSn,
       statSn: begun.statSn,
-      said: begun.said,
+      keyOrder: begun.keyOrder,
       ...(begun.chap.kind === 'proven' ? { chapUser: begun.chap.user } : {}),
       ...(identity.tsih === 0 ? {} : { join: { tsih: identity.tsih, cid: identity.cid } }),
     },

@@ -81,6 +81,8 @@ t.test('a login in one round', async (t) => {
     ]),
   )
   t.match(step.facts, { expCmdSn: 0xffffffff, statSn: 6 })
+  t.match(step.facts.keyOrder, ['InitiatorName', 'TargetName', 'InitiatorAlias', 'HeaderDigest'])
+  t.notOk(step.facts.keyOrder.includes('X-com.example.foo'), 'no key of a stranger is kept')
   t.strictSame(step.facts.parameters, {
     isid: first.isid,
     cid: 1,
@@ -314,12 +316,12 @@ t.test('a target that is served elsewhere', async (t) => {
 })
 
 t.test('which initiator it is', async (t) => {
-  const named = (name: string) => initiatorProfile([['InitiatorName', name]])
+  const named = (name: string) => initiatorProfile(name, [])
   t.equal(named('iqn.1991-05.com.microsoft:host'), 'windows')
   t.equal(named('IQN.1998-01.COM.VMWARE:host'), 'esxi')
   t.equal(named('iqn.2008-11.org.linux-kvm:vm'), 'qemu')
   t.equal(named('iqn.1993-08.org.debian:01:1'), 'unknown')
-  const order = (...keys: string[]) => initiatorProfile(keys.map((key) => [key, '']))
+  const order = (...keys: string[]) => initiatorProfile('iqn.2026-11.test:i', keys)
   t.equal(order('InitiatorName', 'IFMarker', 'OFMarker', 'ErrorRecoveryLevel'), 'open-iscsi')
   t.equal(order('InitialR2T', 'DefaultTime2Wait', 'ErrorRecoveryLevel', 'IFMarker'), 'libiscsi')
   t.equal(order('InitiatorName', 'X-io.palisade.Generation'), 'palisade')

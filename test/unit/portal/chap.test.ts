@@ -98,7 +98,7 @@ t.test('our own initiator', async (t) => {
   const opening = await openLeg({ ...options, chap: credentials })
   t.equal(opening.kind, 'open')
   t.match(rig.portal.sessions[0]?.describe(), { chapUser: 'one', headerDigest: true })
-  if (opening.kind === 'open') opening.leg.close('done')
+  if (opening.kind === 'open') opening.leg.close()
   t.equal(await probe({ ...options, chap: credentials, deadlineMs: 1_000 }), true)
   t.equal(await probe({ ...options, deadlineMs: 1_000 }), false, 'discovery wants a user as well')
   t.match(await openLeg(options), { kind: 'refused', status: 0x0201 })
