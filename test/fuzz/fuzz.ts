@@ -1,6 +1,5 @@
 /** Plays cases against a target, one after the other, and says of each that failed how to repeat it. */
 import fc from 'fast-check'
-import { fuzzCases } from './case-arbitrary.ts'
 import type { CorpusRow } from './corpus.ts'
 import type { FuzzCase } from './fuzz-case.ts'
 
@@ -18,8 +17,9 @@ export async function ruling({ played, expects }: CorpusRow, play: Play): Promis
 }
 
 /** Cases by chance until the time is over or one fails, which is then made as small as it gets. */
-export async function fuzz(
-  play: Play,
+export async function fuzz<T>(
+  cases: fc.Arbitrary<T>,
+  play: (played: T) => Promise<unknown>,
   { seconds, seed }: { readonly seconds: number; readonly seed: number },
 ): Promise<{ readonly runs: number; readonly failure: string | undefined }> {
   const unhandled: unknown[] = []
@@ -28,7 +28,7 @@ export async function fuzz(
   }
   process.on('unhandledRejection', note)
   try {
-    const property = fc.asyncProperty(fuzzCases, async (played) => {
+    const property = fc.asyncProperty(cases, async (played) => {
       await play(played)
       const [first] = unhandled.splice(0)
       if (first !== undefined) throw first

@@ -3,8 +3,10 @@
  * this process, half against one of its own. `--case JSON` plays one case, as a failure printed it.
  */
 import { parseArgs } from 'node:util'
+import { fuzzCases } from './case-arbitrary.ts'
 import { fuzz } from './fuzz.ts'
 import type { FuzzCase } from './fuzz-case.ts'
+import { hostileCases, playHostile } from './hostile-target.ts'
 import { playInMemory } from './memory-target.ts'
 import { ProcessTarget } from './process-target.ts'
 
@@ -23,9 +25,13 @@ if (values.case !== undefined) {
   console.log((await playInMemory(played)).join('\n'))
 } else {
   console.log(`seed ${seed}`)
-  report('in this process', await fuzz(playInMemory, { seconds, seed }))
+  report('in this process', await fuzz(fuzzCases, playInMemory, { seconds, seed }))
+  report(
+    'of hostile targets',
+    await fuzz(hostileCases, playHostile, { seconds: seconds / 8, seed }),
+  )
   const target = await ProcessTarget.start()
-  report('in a process of its own', await fuzz(target.play, { seconds, seed }))
+  report('in a process of its own', await fuzz(fuzzCases, target.play, { seconds, seed }))
   console.log(target.summary)
   await target.stop()
 }

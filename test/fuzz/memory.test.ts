@@ -1,10 +1,13 @@
 /** The corpus, and cases by chance for a while, against the whole target in this process. */
 import t from 'tap'
+import { fuzzCases } from './case-arbitrary.ts'
 import { corpus } from './corpus.ts'
 import { fuzz, ruling } from './fuzz.ts'
+import { hostileCases, hostileCorpus, playHostile } from './hostile-target.ts'
 import { playInMemory } from './memory-target.ts'
 
-const seconds = 12
+const seconds = 10
+const hostileSeconds = 4
 const mostBytes = 512 * 1024 * 1024
 
 t.test('every fault that was found in others, and every kind of test', async (t) => {
@@ -14,8 +17,17 @@ t.test('every fault that was found in others, and every kind of test', async (t)
 })
 
 t.test('cases by chance', async (t) => {
-  const { runs, failure } = await fuzz(playInMemory, { seconds, seed: Date.now() >>> 0 })
+  const { runs, failure } = await fuzz(fuzzCases, playInMemory, { seconds, seed: Date.now() >>> 0 })
   t.equal(failure, undefined)
   t.ok(runs > 10, `${runs} cases`)
   t.ok(process.memoryUsage().rss < mostBytes, 'memory stays under its cap')
+})
+
+t.test('our initiator role: faults of others, and answers by chance', async (t) => {
+  for (const [id, what, played] of hostileCorpus)
+    await t.resolves(playHostile(played), `${id}: ${what}`)
+  const seed = Date.now() >>> 0
+  const { runs, failure } = await fuzz(hostileCases, playHostile, { seconds: hostileSeconds, seed })
+  t.equal(failure, undefined)
+  t.ok(runs > 10, `${runs} cases`)
 })

@@ -1,5 +1,6 @@
 /** The corpus, and cases by chance for a while, against a target in a process of its own. */
 import t from 'tap'
+import { fuzzCases } from './case-arbitrary.ts'
 import { corpus } from './corpus.ts'
 import { fuzz } from './fuzz.ts'
 import { ProcessTarget } from './process-target.ts'
@@ -11,7 +12,7 @@ t.test('a process that is fuzzed lives on, and serves others', async (t) => {
   for (const { id, what, played } of corpus) {
     await t.resolves(target.play(played), `${id}: ${what}`)
   }
-  const { runs, failure } = await fuzz(target.play, { seconds, seed: Date.now() >>> 0 })
+  const { runs, failure } = await fuzz(fuzzCases, target.play, { seconds, seed: Date.now() >>> 0 })
   t.equal(failure, undefined)
   t.ok(runs > 10, `${runs} cases`)
   t.comment(target.summary)
