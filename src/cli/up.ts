@@ -55,7 +55,12 @@ export function addUpCommand(program: Command): void {
       [],
     )
     .option('--chap <FILE>', 'only the users in this file may attach; none: everybody again')
-    .option('--volume <NAME=SIZE[,stripe=N]>', 'make this volume; may be repeated', collect, [])
+    .option(
+      '--volume <NAME=SIZE[,…]>',
+      'make this volume; also stripe=N, unit=SIZE, block=4096, removable, read-only; may be repeated',
+      collect,
+      [],
+    )
     .option(
       '--capacity <SIZE>',
       'what each new server may store (its share of the free disk space)',
