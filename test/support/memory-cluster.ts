@@ -31,6 +31,8 @@ export interface VolumeSpec {
   readonly sizeBytes: number
   readonly stripe?: number
   readonly holdMs?: number
+  readonly blockBytes?: number
+  readonly readOnly?: boolean
 }
 
 export class MemoryCluster {
@@ -77,9 +79,9 @@ export class MemoryCluster {
     return cluster
   }
 
-  async create({ name, sizeBytes, stripe = 0, holdMs = 0 }: VolumeSpec): Promise<VolumeMap> {
+  async create({ stripe = 0, holdMs = 0, ...volume }: VolumeSpec): Promise<VolumeMap> {
     const asked = { partitions: [], stalePolicy: 'reject', leaseMs: 0 } as const
-    const request = { name, sizeBytes, stripe, holdMs, ...asked }
+    const request = { ...volume, stripe, holdMs, ...asked }
     return (await this.run(this.admin.createVolume(request, 9_000))).map
   }
 

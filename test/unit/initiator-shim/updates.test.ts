@@ -99,6 +99,59 @@ t.test('GET LBA STATUS puts the columns together', async (t) => {
   t.equal(await status(blocks, 24), 'sense 5/21/0')
 })
 
+t.test('a volume of 4096-byte blocks, over three servers, grown', async (t) => {
+  const volume = { name: 'v', sizeBytes: 6 * mib, stripe: 3, blockBytes: 4096 }
+  const cluster = await MemoryCluster.start({ servers: 3, volumes: [volume] })
+  t.teardown(() => cluster.stop())
+  const { leg } = await cluster.attach('v')
+  const send = async (cdb: Buffer, data?: Buffer, dataInBytes?: number) => {
+    const dataOut = data === undefined ? undefined : [data]
+    const answer = await cluster.run(leg.submit({ lun: 0, cdb, dataOut, dataInBytes }).answer)
+    if (answer.kind !== 'status' || answer.status !== 0) throw new Error(describe(answer))
+    return Buffer.concat(answer.dataIn)
+  }
+  const large = (value: number, blocks = 1) => stamp(value, 8 * blocks)
+  const capacity = async () => {
+    const data = await send(cdb16(0x9e, 0, 32, 0x10), undefined, 32)
+    return [Number(data.readBigUInt64BE(0)), data.readUInt32BE(8), data[13]]
+  }
+  t.same(await capacity(), [1535, 4096, 0])
+  await send(cdb16(0x8a, 14, 40), large(3, 40))
+  await send(cdb16(0x89, 16, 1), Buffer.concat([large(3), large(4)]))
+  await send(cdb16(0x8b, 17, 1), large(0x10))
+  await send(cdb16(0x9c, 32, 16), large(5, 16))
+  const read = await send(cdb16(0x88, 13, 42), undefined, 42 * 4096)
+  const want = [large(0), large(3, 2), large(4), large(0x13), large(3, 14), large(5, 16)]
+  t.ok(read.equals(Buffer.concat([...want, large(3, 6), large(0)])))
+  await send(cdb16(0x93, 16, 16, 0x08), large(0))
+  const rows = await send(cdb16(0x9e, 0, 8 + 16 * 4, 0x12), undefined, 8 + 16 * 4)
+  const runs = [0, 1, 2, 3].map((i) => [rows.readUInt32BE(8 + 16 * i + 8), rows[20 + 16 * i]])
+  t.same(runs, [
+    [16, 0],
+    [16, 1],
+    [32, 0],
+    [1536 - 64, 1],
+  ])
+  const small = { name: 'v', sizeBytes: 6 * mib + 512 }
+  await t.rejects(cluster.run(cluster.admin.growVolume(small, 9_000)), /not a multiple of 4096/)
+  await cluster.run(cluster.admin.growVolume({ name: 'v', sizeBytes: 9 * mib }, 9_000))
+  await t.rejects(capacity(), /6\/2a\/9/, 'the initiator is told')
+  t.same(await capacity(), [2303, 4096, 0])
+  await send(cdb16(0x8a, 1530, 12), large(6, 12))
+  const across = await send(cdb16(0x88, 1529, 14), undefined, 14 * 4096)
+  t.ok(across.equals(Buffer.concat([large(0), large(6, 12), large(0)])))
+})
+
+t.test('nobody writes a read-only volume', async (t) => {
+  const volume = { name: 'v', sizeBytes: mib, readOnly: true }
+  const cluster = await MemoryCluster.start({ servers: 1, volumes: [volume] })
+  t.teardown(() => cluster.stop())
+  const initiator = await cluster.attach('v')
+  t.equal(describe(await cluster.run(initiator.write(0, 1, 1).answer)), 'sense 7/27/0')
+  t.equal(describe(await cluster.run(swap(initiator, 0, 0, 1).answer)), 'sense 7/27/0')
+  t.same(await cluster.run(initiator.read(0, 1)), [0])
+})
+
 /** Loses the session after what was sent arrived, or before, without its answer. */
 function breakPath(cluster: MemoryCluster): void {
   const { relay } = cluster.servers[0]!
