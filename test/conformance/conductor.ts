@@ -17,7 +17,6 @@ export interface ConductOptions {
   readonly lanes: number
   /** Only these suites of the run; all without. */
   readonly suites?: ReadonlySet<string>
-  readonly suiteTimeoutMs?: number
 }
 
 interface Job {
@@ -39,7 +38,7 @@ export async function conduct(
   const disks = await subject.start(run, Math.min(options.lanes, Math.max(1, jobs.length)))
   try {
     const queue = jobs.entries()
-    await Promise.all(disks.paths.map((paths) => lane(queue, results, { paths, run, options })))
+    await Promise.all(disks.paths.map((paths) => lane(queue, results, { paths, run })))
   } finally {
     await disks.stop()
   }
@@ -49,18 +48,16 @@ export async function conduct(
 interface LaneContext {
   readonly paths: Paths
   readonly run: Run
-  readonly options: ConductOptions
 }
 
 async function lane(
   queue: Iterator<[number, Job]>,
   results: SuiteTest[][],
-  { paths, run, options }: LaneContext,
+  { paths, run }: LaneContext,
 ): Promise<void> {
   for (let next = queue.next(); next.done !== true; next = queue.next()) {
     const [index, { suite, tests }] = next.value
-    const { suiteTimeoutMs: timeoutMs } = options
-    const { allowSanitize } = run
+    const { allowSanitize, suiteTimeoutMs: timeoutMs } = run
     const limits = timeoutMs === undefined ? { allowSanitize } : { allowSanitize, timeoutMs }
     results[index] = await runSuite(suite, tests, paths, limits)
   }

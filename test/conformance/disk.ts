@@ -18,8 +18,10 @@ export interface Subject {
   start(run: Run, lanes: number): Promise<Disks>
 }
 
-export const diskBytes = 64 * 1024 * 1024
-export const diskSize = `${diskBytes / 1024 / 1024}MiB`
+/** As our command line takes it. */
+export function sizeOf({ diskMib }: Run): string {
+  return `${diskMib}MiB`
+}
 
 export function pathsTo(run: Run, portals: readonly string[], iqn: string, lun: number): Paths {
   const [first, second] = portals

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { freeAddresses } from '../../src/cli/up/free-address.ts'
 import { Cluster } from '../support/cluster.ts'
 import { PalisadeProcess } from '../support/palisade-process.ts'
-import { type Disks, diskSize, type Paths, pathsTo, type Subject } from './disk.ts'
+import { type Disks, type Paths, pathsTo, type Subject, sizeOf } from './disk.ts'
 import { chapSecret, type Run } from './runs.ts'
 
 const anyPortal = '127.0.0.1:0'
@@ -57,7 +57,7 @@ export const standaloneSubject: Subject = {
       }
       try {
         for (let lane = 0; lane < lanes; lane++) {
-          const lun = `${join(directory, `lun-${lane}`)}=${diskSize},thin${flagsOf(run)}`
+          const lun = `${join(directory, `lun-${lane}`)}=${sizeOf(run)},thin${flagsOf(run)}`
           const portals = ['--portal', anyPortal, '--portal', anyPortal]
           const target = new PalisadeProcess([
             'target',
@@ -94,8 +94,8 @@ export const shimSubject: Subject = {
       const names = Array.from({ length: lanes }, (_, lane) => `volume-${lane}`)
       const options = [
         ...portals.flatMap((portal) => ['--portal', portal]),
-        ...names.flatMap((name) => ['--volume', `${name}=${diskSize},${layout}`]),
-        ...['--servers', '3', '--capacity', '512MiB'],
+        ...names.flatMap((name) => ['--volume', `${name}=${sizeOf(run)},${layout}`]),
+        ...['--servers', '3', '--capacity', '1GiB'],
         ...chap,
       ]
       const cluster = await Cluster.start(options, join(directory, 'cluster'))

@@ -8,11 +8,14 @@ export interface Run {
   readonly name: string
   readonly title: string
   readonly readOnly: boolean
+  readonly diskMib: number
   /** Logical block size; 512 without. */
   readonly blockBytes?: number
   /** CHAP user name; without it no authentication is configured. */
   readonly chapUser?: string
   readonly allowSanitize: boolean
+  /** How long a suite may take, where the usual time is too short. */
+  readonly suiteTimeoutMs?: number
   /** Whether a suite belongs to this run. */
   includes(suite: string): boolean
 }
@@ -42,6 +45,7 @@ export const runs: readonly Run[] = [
     name: 'normal',
     title: 'normal LUN',
     readOnly: false,
+    diskMib: 64,
     allowSanitize: false,
     includes: ordinary,
   },
@@ -49,6 +53,9 @@ export const runs: readonly Run[] = [
     name: 'sanitize',
     title: 'SANITIZE allowed (`-S`)',
     readOnly: false,
+    // Sanitize.Reset wants the operation to be under way still after 4 s and some resets.
+    diskMib: 1024,
+    suiteTimeoutMs: 600_000,
     allowSanitize: true,
     includes: (suite) => suite === 'Sanitize',
   },
@@ -56,6 +63,7 @@ export const runs: readonly Run[] = [
     name: 'read-only',
     title: 'write-protected LUN',
     readOnly: true,
+    diskMib: 64,
     allowSanitize: false,
     includes: (suite) => lookingSuites.has(suite),
   },
@@ -63,6 +71,7 @@ export const runs: readonly Run[] = [
     name: '4k',
     title: '4096-byte blocks (GetLBAStatus)',
     readOnly: false,
+    diskMib: 64,
     blockBytes: 4096,
     allowSanitize: false,
     includes: (suite) => suite === 'GetLBAStatus',
@@ -71,6 +80,7 @@ export const runs: readonly Run[] = [
     name: 'chap-0x',
     title: 'CHAP user `0xfeed`',
     readOnly: false,
+    diskMib: 64,
     chapUser: '0xfeed',
     allowSanitize: false,
     includes: ordinary,
@@ -79,6 +89,7 @@ export const runs: readonly Run[] = [
     name: 'chap-0b',
     title: 'CHAP user `0bFEED`',
     readOnly: false,
+    diskMib: 64,
     chapUser: '0bFEED',
     allowSanitize: false,
     includes: ordinary,

@@ -7,12 +7,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freeAddresses } from '../../src/cli/up/free-address.ts'
 import { type Peer, startTgt } from '../support/tgt-peer.ts'
-import { diskBytes, pathsTo, type Subject } from './disk.ts'
+import { pathsTo, type Subject } from './disk.ts'
 import { chapSecret, type Run } from './runs.ts'
 
 async function startLane(run: Run, file: string, ports: readonly number[]): Promise<Peer> {
   const handle = await open(file, 'w')
-  await handle.truncate(diskBytes)
+  await handle.truncate(run.diskMib * 1024 * 1024)
   await handle.close()
   const { chapUser, blockBytes } = run
   const account = chapUser === undefined ? undefined : { user: chapUser, password: chapSecret }

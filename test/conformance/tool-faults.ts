@@ -49,5 +49,7 @@ export const toolFaultLines: readonly string[] = [
   'from the first time, the second runs to its end, and its verdict counts, for all columns.',
   '',
   '**The tests of iSCSITMF** destroy the session when they end; a later one of the same process finds',
-  'none and passes without doing anything. Hence a process for each.',
+  'none and passes without doing anything. With two paths **`Sanitize.Reservations`** leaves its RESERVE',
+  'with the session of the second path, which stays: `Sanitize.Reset`, next in the same process, gets',
+  'RESERVATION CONFLICT for all that it sends. Hence a process for each test of these two suites.',
 ]
