@@ -4,15 +4,17 @@ import type { Attach } from './attach.ts'
  * The login is from the notes of a target that was made to work with Windows 11, with the offers
  * that it measured: a security stage without a proof, several connections, level 2. Windows waits
  * for ever where the security response has no TargetPortalGroupTag, and takes no answer to what it
- * did not offer. The commands are what Microsoft documents of its port and disk drivers: LUNs and
- * identity from REPORT LUNS and VPD pages 80h and 83h, limits and provisioning from B0h to B2h,
- * cache and write protection from the mode pages, persistent reservations for clusters.
+ * did not offer. The commands are what is generally known of its port and disk drivers, from no
+ * document that was checked: LUNs and identity from REPORT LUNS and VPD pages 80h and 83h, limits and
+ * provisioning from B0h to B2h, cache and write protection from the mode pages, persistent
+ * reservations for clusters.
  */
 export const windows: Attach = {
   name: 'Windows, Microsoft iSCSI Initiator',
   profile: 'windows',
   evidence: 'documented',
-  source: 'offers measured by the makers of an NVMe-oF bridge, in their public source; MSDN',
+  source:
+    'offers measured by the makers of an NVMe-oF bridge, in their public source; commands unsourced',
   login: [
     {
       stages: [0, 1],
