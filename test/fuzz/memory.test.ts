@@ -10,6 +10,8 @@ const seconds = 10
 const hostileSeconds = 4
 const mostBytes = 512 * 1024 * 1024
 
+t.setTimeout(300_000)
+
 t.test('every fault that was found in others, and every kind of test', async (t) => {
   for (const row of corpus) {
     t.equal(await ruling(row, playInMemory), 'as it should', `${row.id}: ${row.what}`)

@@ -36,6 +36,7 @@ export class ProcessTarget {
   #mostResident = 0
   #healthy!: RawInitiator
   #reads = 0
+  #casesSinceReset = 1_000
 
   private constructor(dir: string, guard: Buffer) {
     this.#dir = dir
@@ -75,7 +76,16 @@ export class ProcessTarget {
     })
     await player.play(played)
     player.cut()
-    await this.#check()
+    this.#casesSinceReset = asksForColdReset(played) ? 0 : this.#casesSinceReset + 1
+    try {
+      await this.#check()
+    } catch (error) {
+      // TARGET COLD RESET ends the connections of all initiators, by rule. RFC 7143 11.5.1. It may
+      // be carried out when its initiator has left.
+      if (!this.#healthy.ended || this.#casesSinceReset > 2) throw error
+      await this.#join()
+      await this.#check()
+    }
     return player.said
   }
 
@@ -142,6 +152,18 @@ export class ProcessTarget {
     const want = this.#guard.subarray(lba * 512, lba * 512 + readBytes)
     if (!end.data.equals(want)) throw new Error(`the protected disk reads wrong at ${lba}`)
   }
+}
+
+const coldReset = 7
+
+function asksForColdReset({ steps }: FuzzCase): boolean {
+  return steps.some((step) => {
+    if (step.kind === 'manage') return step.function === coldReset
+    if (step.kind !== 'pdu') return false
+    const header = Buffer.from(step.header, 'hex')
+    const isRequest = (header[0]! & 0x3f) === Opcode.TASK_MANAGEMENT_REQUEST
+    return isRequest && (header[1]! & 0x7f) === coldReset
+  })
 }
 
 async function quiet(player: Player): Promise<void> {
