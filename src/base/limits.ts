@@ -70,7 +70,7 @@ export const portal = {
   /** A command whose data have not all come by then is ended. */
   dataDeadlineMs: 30_000,
   /** Lost data are asked for again after so long a silence (ErrorRecoveryLevel 1 and up). */
-  sequenceDeadlineMs: 2_000,
+  sequenceDeadlineMs: 5_000,
   /** Data of one session's requests that came before their turn. */
   earlyBytes: 8 * MIB,
   /** How long an answer to task management waits for the session's other connections. */
