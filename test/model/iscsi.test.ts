@@ -82,6 +82,7 @@ t.test('frames survive any division of the stream', async (t) => {
 class WindowModel {
   delivered: number[] = []
   readonly held = new Set<number>()
+  readonly #skipped = new Set<number>()
   ended = 0
   readonly size: number
 
@@ -100,10 +101,29 @@ class WindowModel {
   arrive(n: number): number[] | 'ignored' {
     if (n < this.next || n > this.last || this.held.has(n)) return 'ignored'
     this.held.add(n)
+    return this.#deliver()
+  }
+
+  /** It is taken for received, and passed over in its turn. */
+  skip(n: number): number[] {
+    if (n < this.next || n > this.last) return []
+    this.held.add(n)
+    this.#skipped.add(n)
+    return this.#deliver()
+  }
+
+  forget(n: number): void {
+    this.held.delete(n)
+    this.#skipped.delete(n)
+  }
+
+  #deliver(): number[] {
     const now: number[] = []
     while (this.held.delete(this.next)) {
-      now.push(this.next)
-      this.delivered.push(this.next)
+      const n = this.next
+      this.delivered.push(n)
+      if (this.#skipped.delete(n)) this.ended++
+      else now.push(n)
     }
     return now
   }
@@ -113,6 +133,8 @@ t.test('the command window', async (t) => {
   const actions = fc.array(
     fc.oneof(
       fc.record({ kind: fc.constant('arrive' as const), offset: fc.integer({ min: -3, max: 9 }) }),
+      fc.record({ kind: fc.constant('skip' as const), offset: fc.integer({ min: -3, max: 9 }) }),
+      fc.record({ kind: fc.constant('forget' as const), offset: fc.integer({ min: -3, max: 9 }) }),
       fc.record({ kind: fc.constant('end' as const) }),
     ),
     { maxLength: 120 },
@@ -128,9 +150,17 @@ t.test('the command window', async (t) => {
           model.ended++
           window.end()
         } else {
+          const { kind } = action
           const n = model.next + action.offset
-          const got = window.arrive(serialAdd(start, n), n)
-          if (JSON.stringify(got) !== JSON.stringify(model.arrive(n))) return false
+          const cmdSn = serialAdd(start, n)
+          if (kind === 'forget') {
+            window.forget(cmdSn)
+            model.forget(n)
+          } else {
+            const got = kind === 'skip' ? window.skip(cmdSn) : window.arrive(cmdSn, n)
+            const wanted = kind === 'skip' ? model.skip(n) : model.arrive(n)
+            if (JSON.stringify(got) !== JSON.stringify(wanted)) return false
+          }
         }
         if (window.expCmdSn !== serialAdd(start, model.next)) return false
         if (window.maxCmdSn !== serialAdd(start, model.last)) return false
