@@ -53,7 +53,7 @@ export class PagedReplica implements ReplicaStore {
     this.atomicBlocks = atomicBytes / replica.blockBytes
     this.space = {
       usedBlocks: () => replica.table.mappedPages * this.#pageBlocks,
-      availableBlocks: () => core.allocator.freePages * this.#pageBlocks,
+      availableBlocks: () => core.availablePages * this.#pageBlocks,
     }
   }
 

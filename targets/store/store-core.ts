@@ -56,6 +56,7 @@ export class StoreCore {
   /** Settles when the pages freed by the last flush can be handed out. */
   #released: Promise<void> = Promise.resolve()
   #releasingPages = 0
+  #waitingPages = 0
 
   private constructor(disk: OpenDisk, options: CoreOptions) {
     this.pages = disk.pages
@@ -80,6 +81,11 @@ export class StoreCore {
 
   get failure(): StorageError | undefined {
     return this.#failure
+  }
+
+  /** Pages that can be had: free ones, and freed ones that a flush will hand out. */
+  get availablePages(): number {
+    return this.allocator.freePages + this.#waitingPages
   }
 
   get needsWork(): boolean {
@@ -196,12 +202,16 @@ export class StoreCore {
       const former = table.get(record.page)
       assert((former !== undefined) === (record.replaces === true), 'only a hole is mapped afresh')
       table.set(record.page, record.physical)
-      if (former !== undefined) this.#freed.push({ sequence, pages: [former] })
-    } else {
-      this.#freed.push({ sequence, pages: table.clear(record.page, record.count) })
-    }
+      if (former !== undefined) this.#wait(sequence, [former])
+    } else this.#wait(sequence, table.clear(record.page, record.count))
     this.#lastMappingSequence = sequence
     this.#unfolded.push({ sequence, record })
+  }
+
+  /** Freed pages, until a flush has covered what freed them. */
+  #wait(sequence: number, pages: readonly number[]): void {
+    this.#freed.push({ sequence, pages })
+    this.#waitingPages += pages.length
   }
 
   /**
@@ -243,6 +253,7 @@ export class StoreCore {
     // An operation that began before may still be reading or writing them.
     this.#released = this.eras.drained().then(() => {
       this.#releasingPages -= pages.length
+      this.#waitingPages -= pages.length
       this.allocator.release(pages)
     })
   }
