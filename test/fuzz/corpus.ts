@@ -522,11 +522,15 @@ const accessRows: readonly CorpusRow[] = [
 ]
 
 /** 8: parameter lists, whole and cut, with counts that overflow. */
+/** The length of the ranges is more than there is. */
+const overlong = populateList([{ lba: 0n, blocks: 1 }])
+overlong.writeUInt16BE(0xffff, 14)
+
 const lists: readonly [string, (bytes: number) => Buffer, Buffer][] = [
   [
     'UNMAP',
     (n) => Buffer.from([0x42, 0, 0, 0, 0, 0, 0, n >> 8, n & 255, 0]),
-    Buffer.from(`ffffffff00000000${'ff'.repeat(16)}`, 'hex'),
+    Buffer.from(`0016001000000000${'ff'.repeat(16)}`, 'hex'),
   ],
   [
     'MODE SELECT (10)',
@@ -555,7 +559,7 @@ const lists: readonly [string, (bytes: number) => Buffer, Buffer][] = [
     writeList(strangeToken, [{ lba: 0xffff_ffff_ffff_ffffn, blocks: 1 }]),
   ],
 ]
-const listRows = lists.flatMap(([name, cdb, list]) =>
+const listRows: readonly CorpusRow[] = lists.flatMap(([name, cdb, list]) =>
   [list.length, list.length - 1, 8, 4, 1, 0].map((bytes) =>
     row('lists', `${name}, ${bytes} of ${list.length} bytes`, [
       login(),
@@ -566,6 +570,12 @@ const listRows = lists.flatMap(([name, cdb, list]) =>
       testUnitReady,
     ]),
   ),
+)
+const overlongRow = row(
+  'lists',
+  'ranges longer than their list',
+  [login(), listed(copyOut(0x10, overlong.length), overlong)],
+  /sense 05\/1a\/00/,
 )
 const wideRows = ['88', '8a', '8f', '91', '93', '9e12', '90', '89'].map((code) =>
   row(
@@ -635,6 +645,7 @@ export const corpus: readonly CorpusRow[] = [
   ...memoryRows,
   ...accessRows,
   ...listRows,
+  overlongRow,
   ...wideRows,
   ...endRows,
   forged,

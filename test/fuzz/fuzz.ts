@@ -16,6 +16,8 @@ export async function ruling({ played, expects }: CorpusRow, play: Play): Promis
   }
 }
 
+const shrinkingMs = 30_000
+
 /**
  * Cases by chance until the time is over or one fails, which is then made as small as it gets. It
  * does not shrink where the cases before it may have had their part in the failure.
@@ -37,14 +39,17 @@ export async function fuzz<T>(
       const [first] = unhandled.splice(0)
       if (first !== undefined) throw first
     })
-    const details = await fc.check(property, {
+    const numRuns = 1_000_000_000
+    const first = await fc.check(property, {
       seed,
-      numRuns: 1_000_000_000,
+      numRuns,
       interruptAfterTimeLimit: seconds * 1000,
-      endOnFailure: !shrinks,
+      endOnFailure: true,
     })
-    const { numRuns: runs, failed, counterexample, errorInstance } = details
-    if (!failed) return { runs, failure: undefined }
+    const { numRuns: runs, failed, counterexamplePath: path } = first
+    if (!failed || path === null) return { runs, failure: undefined }
+    const shrinking = { seed, numRuns, path, interruptAfterTimeLimit: shrinkingMs }
+    const { counterexample, errorInstance } = shrinks ? await fc.check(property, shrinking) : first
     const error = errorInstance instanceof Error ? errorInstance.stack : String(errorInstance)
     const entry = JSON.stringify(counterexample?.[0])
     return { runs, failure: `seed ${seed}: ${error}\nto repeat it: ${entry}` }
