@@ -214,7 +214,7 @@ async function inTurns(promise: Promise<void>, what: string): Promise<void> {
   const noted = promise.finally(() => {
     done = true
   })
-  for (let turn = 0; !done && turn < 20_000; turn++) {
+  for (let turn = 0; !done && turn < 3_000; turn++) {
     await new Promise<void>((resolve) => setImmediate(resolve))
   }
   if (!done) throw new Error(`never: ${what}`)
