@@ -8,7 +8,7 @@ import type { Call, Outcome } from './call.ts'
 import { lba64 } from './cdb-layout.ts'
 import { compareAndWrite } from './cdb-update.ts'
 import { type Command, command, invalidCdbField } from './command.ts'
-import { announcesOther, firstBytes, otherLength, remainder, totalBytes } from './data-out.ts'
+import { announcesOther, firstBytes, remainder, totalBytes, wrongAmount } from './data-out.ts'
 import { good, type ScsiResult } from './result.ts'
 
 interface CompareFields {
@@ -33,7 +33,7 @@ function run(call: Call, fields: CompareFields): Promise<Outcome> | Outcome {
   const { blocks, forceUnitAccess } = fields
   if (blocks === 0) return good()
   const half = blocks * call.facts.blockBytes
-  if (totalBytes(call.dataOut) !== 2 * half) return otherLength
+  if (totalBytes(call.dataOut) !== 2 * half) return wrongAmount
   const compare = firstBytes(call.dataOut, half)
   const write = remainder(call.dataOut, half)
   return call.compareAndWrite(lba64(fields), { compare, write }, { forceUnitAccess })

@@ -2,11 +2,11 @@
 import { checkCondition } from './result.ts'
 import { INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT } from './sense.ts'
 
-/** The initiator announced so little data that a block is incomplete. */
-export const incompleteBlock = checkCondition(INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT)
-
-/** The initiator means to send another amount than a command takes that takes all or nothing. */
-export const otherLength = incompleteBlock
+/**
+ * The initiator announced so little data that a block is incomplete, or another amount than a
+ * command takes that takes all or nothing.
+ */
+export const wrongAmount = checkCondition(INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT)
 
 export function announcesOther(
   call: { readonly announcedBytes: number | undefined },

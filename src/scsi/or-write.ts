@@ -3,13 +3,13 @@ import { checkAccess } from './block-range.ts'
 import type { Call, Outcome } from './call.ts'
 import { orWrite } from './cdb-update.ts'
 import { type Command, command } from './command.ts'
-import { incompleteBlock } from './data-out.ts'
+import { wrongAmount } from './data-out.ts'
 import { type Access, access16, wholeBlocks } from './read-write.ts'
 import { good } from './result.ts'
 
 function run(call: Call, { lba, blocks, forceUnitAccess }: Access): Promise<Outcome> | Outcome {
   const data = wholeBlocks(call, blocks)
-  if (data === undefined) return incompleteBlock
+  if (data === undefined) return wrongAmount
   return data.length === 0 ? good() : call.orWrite(lba, data, { forceUnitAccess })
 }
 

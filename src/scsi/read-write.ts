@@ -7,7 +7,7 @@ import type { Call, Outcome } from './call.ts'
 import { read6, read10, read12, read16, write6, write10, write12, write16 } from './cdb-block.ts'
 import { lba64 } from './cdb-layout.ts'
 import { type Command, command } from './command.ts'
-import { firstBytes, incompleteBlock, totalBytes } from './data-out.ts'
+import { firstBytes, totalBytes, wrongAmount } from './data-out.ts'
 import { good, isGood } from './result.ts'
 import type { Transfer } from './scsi-target.ts'
 
@@ -95,7 +95,7 @@ async function read(call: Call, { lba, blocks, forceUnitAccess }: Access): Promi
  */
 async function write(call: Call, { lba, blocks, forceUnitAccess }: Access): Promise<Outcome> {
   const data = wholeBlocks(call, blocks)
-  if (data === undefined) return incompleteBlock
+  if (data === undefined) return wrongAmount
   return data.length === 0 ? good() : call.write(lba, data, { forceUnitAccess })
 }
 

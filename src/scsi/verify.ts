@@ -8,7 +8,7 @@ import type { Call, Outcome } from './call.ts'
 import { verify10, verify12, verify16 } from './cdb-block.ts'
 import { lba64 } from './cdb-layout.ts'
 import { type Command, command, invalidCdbField } from './command.ts'
-import { DataReader, incompleteBlock, prefix, totalBytes } from './data-out.ts'
+import { DataReader, prefix, totalBytes, wrongAmount } from './data-out.ts'
 import { checkCondition, good, isGood, type ScsiResult } from './result.ts'
 import type { Transfer } from './scsi-target.ts'
 import { MISCOMPARE_DURING_VERIFY } from './sense.ts'
@@ -59,13 +59,13 @@ function verify(call: Call, wanted: Verification): Promise<Outcome> | Outcome {
   const { lba, blocks, byteCheck } = wanted
   if (blocks === 0) return good()
   const { blockBytes } = call.facts
-  if (totalBytes(call.dataOut) < dataBlocks(wanted) * blockBytes) return incompleteBlock
+  if (totalBytes(call.dataOut) < dataBlocks(wanted) * blockBytes) return wrongAmount
   if (byteCheck === ByteCheck.NONE) return verifyBlocks(call, { lba, blocks })
   if (byteCheck === ByteCheck.ALL) {
     return verifyBlocks(call, { lba, blocks, expected: new DataReader(call.dataOut) })
   }
   const block = prefix(call.dataOut, blockBytes)
-  return block ? verifyBlocks(call, { lba, blocks, expected: repeating(block) }) : incompleteBlock
+  return block ? verifyBlocks(call, { lba, blocks, expected: repeating(block) }) : wrongAmount
 }
 
 /** What stored data are compared with, from front to back. */

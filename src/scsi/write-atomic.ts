@@ -12,7 +12,7 @@ import type { Call, Outcome } from './call.ts'
 import { lba64 } from './cdb-layout.ts'
 import { writeAtomic } from './cdb-update.ts'
 import { type Command, command, invalidCdbField } from './command.ts'
-import { announcesOther, otherLength, totalBytes } from './data-out.ts'
+import { announcesOther, totalBytes, wrongAmount } from './data-out.ts'
 import type { UnitFacts } from './logical-unit.ts'
 import { good, type ScsiResult } from './result.ts'
 
@@ -38,7 +38,7 @@ function check(call: Call, fields: AtomicFields): ScsiResult | undefined {
   if (outside) return outside
   const wrong = checkAtomic(call.facts, lba64(fields), blocks)
   if (wrong) return wrong
-  return announcesOther(call, blocks * call.facts.blockBytes) ? otherLength : undefined
+  return announcesOther(call, blocks * call.facts.blockBytes) ? wrongAmount : undefined
 }
 
 function checkAtomic(facts: UnitFacts, lba: number, blocks: number): ScsiResult | undefined {
@@ -53,7 +53,7 @@ function checkAtomic(facts: UnitFacts, lba: number, blocks: number): ScsiResult 
 function run(call: Call, fields: AtomicFields): Promise<Outcome> | Outcome {
   const { transferLengthBlocks: blocks, forceUnitAccess } = fields
   if (blocks === 0) return good()
-  if (totalBytes(call.dataOut) !== blocks * call.facts.blockBytes) return otherLength
+  if (totalBytes(call.dataOut) !== blocks * call.facts.blockBytes) return wrongAmount
   return call.writeAtomic(lba64(fields), call.dataOut, { forceUnitAccess })
 }
 

@@ -8,7 +8,7 @@ import type { Call, Outcome } from './call.ts'
 import { writeSame10, writeSame16 } from './cdb-block.ts'
 import { lba64 } from './cdb-layout.ts'
 import { type Command, command, invalidCdbField } from './command.ts'
-import { announcesOther, otherLength, prefix } from './data-out.ts'
+import { announcesOther, prefix, wrongAmount } from './data-out.ts'
 import { good, isGood, type ScsiResult } from './result.ts'
 import type { Transfer } from './scsi-target.ts'
 
@@ -62,7 +62,7 @@ function check(call: Call, wanted: Same): ScsiResult | undefined {
   if (outside) return outside
   if (count(call, wanted) > scsi.maxWriteSameBlocks) return lengthInvalid(call.cdb)
   if (wanted.noDataOutBuffer) return undefined
-  return announcesOther(call, call.facts.blockBytes) ? otherLength : undefined
+  return announcesOther(call, call.facts.blockBytes) ? wrongAmount : undefined
 }
 
 function count(call: Call, { lba, blocks }: Same): number {
@@ -75,7 +75,7 @@ async function writeSame(call: Call, wanted: Same): Promise<Outcome> {
   const { blockBytes } = call.facts
   const zeroBlock = zeros.subarray(0, blockBytes)
   const block = wanted.noDataOutBuffer ? zeroBlock : prefix(call.dataOut, blockBytes)
-  if (!block) return otherLength
+  if (!block) return wrongAmount
   if (blocks === 0) return good()
   // LBPRZ is 1, so a block that is not zero cannot be had by unmapping, whatever UNMAP says.
   return block.equals(zeroBlock)

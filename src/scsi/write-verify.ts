@@ -7,7 +7,7 @@ import type { Call, Outcome } from './call.ts'
 import { lba64 } from './cdb-layout.ts'
 import { writeAndVerify10, writeAndVerify12, writeAndVerify16 } from './cdb-update.ts'
 import { type Command, command, invalidCdbField } from './command.ts'
-import { DataReader, incompleteBlock, totalBytes } from './data-out.ts'
+import { DataReader, totalBytes, wrongAmount } from './data-out.ts'
 import { wholeBlocks } from './read-write.ts'
 import { good, isGood, type ScsiResult } from './result.ts'
 import type { Transfer } from './scsi-target.ts'
@@ -38,7 +38,7 @@ function writingAndVerifying<V extends WriteFields>(lbaOf: (fields: V) => number
 
 async function writeAndVerify(call: Call, lba: number, fields: WriteFields): Promise<Outcome> {
   const data = wholeBlocks(call, fields.transferLengthBlocks)
-  if (data === undefined) return incompleteBlock
+  if (data === undefined) return wrongAmount
   if (data.length === 0) return good()
   const written = await call.write(lba, data, { forceUnitAccess: true })
   if (!isGood(written)) return written
