@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freeAddresses } from '../../src/cli/up/free-address.ts'
+import { Capture } from '../support/capture.ts'
 import { mainProgram, PalisadeProcess, run } from '../support/palisade-process.ts'
 
 const iqn = 'iqn.2026-11.io.palisade:standalone'
@@ -67,6 +68,8 @@ t.test('a standalone target', async (t) => {
     ...['--redirect', `${moved}=${there}`],
   ])
   const [one, two] = ready.portals as [string, string]
+  const capture = await Capture.start([one, two, there])
+  t.teardown(() => capture.discard())
 
   t.test('the users of the file, and nobody else', async (t) => {
     for (const user of ['0xabc%a secret of 0x', '0bcd%a secret of 0b', 'host%secret of host']) {
@@ -113,6 +116,10 @@ t.test('a standalone target', async (t) => {
     t.match(stdout, /DIRECT_ACCESS/)
     await elsewhere.program.stop()
     t.match(elsewhere.program.stderr, new RegExp(`"targetName":"${moved}".*session opened`))
+  })
+
+  t.test('as tshark sees it', async (t) => {
+    await capture.check(t)
   })
 
   t.test('no secret is ever said', async (t) => {

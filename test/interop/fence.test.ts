@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { Opcode, RESERVED_TAG } from '../../src/iscsi/pdu/opcode.ts'
 import { serverVolumeIqn } from '../../src/volume/names.ts'
 import { decodeRefusal } from '../../src/volume/refusal.ts'
+import { Capture } from '../support/capture.ts'
 import {
   type CommandEnd,
   type CommandOptions,
@@ -26,6 +27,8 @@ const largest = 2n ** 64n - 1n
 const targetName = serverVolumeIqn('s1', 'vol')
 t.setTimeout(180_000)
 let nextLogin = 1_000
+const capture = await Capture.start([])
+t.teardown(() => capture.discard())
 
 /** A manager, a server, and a volume of generation 5. */
 async function setUp(t: Test, changes: Parameters<typeof testMap>[0] = {}) {
@@ -33,6 +36,7 @@ async function setUp(t: Test, changes: Parameters<typeof testMap>[0] = {}) {
   t.teardown(() => manager.stop())
   const server = await ServerUnderTest.start({ manager })
   t.teardown(() => server.stop())
+  await capture.add(server.portals)
   const map = await server.createVolume(blocks, changes)
   return { manager, server, map }
 }
@@ -393,4 +397,9 @@ t.test('grow, delete: new blocks read as zeros, a deleted volume is gone', async
   t.equal((await connect(server)).outcome.status, 0x0203)
   t.strictSame((await manager.describe('s1')).volumes, [])
   raw.close()
+})
+
+// After all the others: what these servers sent.
+t.test('as tshark sees it', async (t) => {
+  await capture.check(t, { wrongRequests: true })
 })

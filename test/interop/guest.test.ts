@@ -76,14 +76,7 @@ t.test(
     const iqn = cluster.ready.volumes[0]?.iqn ?? ''
     const { portal } = cluster.ready
     const grown = 128 * MIB
-    const script = [
-      useTarget(portal, iqn),
-      ...commonParts,
-      onlineGrow(grown),
-      reservations,
-      detach,
-      allDone,
-    ]
+    const script = [useTarget(portal, iqn), ...commonParts, onlineGrow(grown), detach, allDone]
     const guest = new Guest({ script: script.join(''), programs: diskPrograms, deadlineMs })
     t.teardown(() => guest.kill())
     await guest.written(`waiting for ${grown} bytes`)

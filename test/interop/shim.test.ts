@@ -11,6 +11,7 @@ import { NodeNetwork } from '../../src/adapters/node-network.ts'
 import type { Leg } from '../../src/leg/leg.ts'
 import { openLeg } from '../../src/leg/open-leg.ts'
 import { decodeSense } from '../../src/scsi/sense-format.ts'
+import { Capture } from '../support/capture.ts'
 import { Cluster } from '../support/cluster.ts'
 import { initiatorSuite, type SuiteDisk } from '../support/initiator-suite.ts'
 import { qemuImgBench, qemuIo, readPattern, writePattern } from '../support/qemu-io.ts'
@@ -102,6 +103,10 @@ async function settle(leg: Leg): Promise<void> {
 t.test('volumes through the shim', async (t) => {
   cluster = await Cluster.start(['--servers', '3', '--capacity', '256MiB'])
   t.teardown(() => cluster.stop())
+  const front = await Capture.start([cluster.ready.portal])
+  t.teardown(() => front.discard())
+  const legs = await Capture.start(cluster.iscsiPortals.filter((at) => at !== cluster.ready.portal))
+  t.teardown(() => legs.discard())
 
   t.test('a striped volume with a second stripe set', async (t) => {
     // The first set ends within a stripe unit, and its last row is short.
@@ -198,6 +203,13 @@ t.test('volumes through the shim', async (t) => {
       url,
       burst.map((_, i) => readPattern(i + 1, i * MIB, MIB)),
     )
+  })
+
+  t.test('as tshark sees it', async (t) => {
+    // The suite has tests that send what no initiator should.
+    await front.check(t, { wrongRequests: true })
+    const { relievedDataOuts } = await legs.check(t)
+    t.ok(relievedDataOuts > 0, 'data with a generation header were among it')
   })
 
   t.test('all programs end cleanly', async (t) => {

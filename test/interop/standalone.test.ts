@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { Capture } from '../support/capture.ts'
 import { initiatorSuite } from '../support/initiator-suite.ts'
 import { PalisadeProcess } from '../support/palisade-process.ts'
 import { qemuIo, readPattern, writePattern } from '../support/qemu-io.ts'
@@ -42,11 +43,18 @@ t.test('a standalone target', async (t) => {
     await rm(directory, { recursive: true, force: true })
   })
   const url = (lun: number): string => `iscsi://${first.portal}/${iqn}/${lun}`
+  const capture = await Capture.start([first.portal])
+  t.teardown(() => capture.discard())
 
   const boundaries = Array.from({ length: 64 }, (_, i) => (i + 1) * 64 * 1024)
   for (const [lun, kind] of ['raw', 'thin'].entries()) {
     await initiatorSuite(t, { name: kind, url: url(lun), bytes: lunBytes, boundaries })
   }
+
+  // The suite has tests that send what no initiator should.
+  t.test('as tshark sees it', async (t) => {
+    await capture.check(t, { wrongRequests: true })
+  })
 
   t.test('a restart keeps the data', async (t) => {
     await qemuIo(url(0), [writePattern(0x5a, 7 * MIB, 4096)])

@@ -141,7 +141,11 @@ class TextReader implements Dissection {
   #malformed(line: string): void {
     const wanted = this.#wanted.get(`${this.#connection} ${this.#tag}`)
     const filled = this.#offset + this.#dataBytes === wanted
-    if (this.#pdu === 'SCSI Data In' && line.includes(': SCSI]') && filled) this.cutByAllocation++
+    if (this.#pdu === 'Reject' && line.includes(': iSCSI]')) {
+      // Its data are the header that was rejected (RFC 7143 11.17), dissected once more.
+      this.faults.push({ frame: this.#frame, sender: 'initiator', what: `rejected: ${line}` })
+    } else if (this.#pdu === 'SCSI Data In' && line.includes(': SCSI]') && filled)
+      this.cutByAllocation++
     else this.#fault(line)
   }
 
