@@ -35,9 +35,14 @@ export async function fuzz<T>(
   process.on('unhandledRejection', note)
   try {
     const property = fc.asyncProperty(cases, async (played) => {
-      await play(played)
-      const [first] = unhandled.splice(0)
-      if (first !== undefined) throw first
+      unhandled.length = 0
+      try {
+        await play(played)
+      } catch (error) {
+        // What nobody handled is the cause, and what came of it the consequence.
+        throw unhandled[0] ?? error
+      }
+      if (unhandled.length > 0) throw unhandled[0]
     })
     const numRuns = 1_000_000_000
     const first = await fc.check(property, {

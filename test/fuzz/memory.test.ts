@@ -19,7 +19,7 @@ t.test('every fault that was found in others, and every kind of test', async (t)
 })
 
 t.test('cases by chance', async (t) => {
-  const { runs, failure } = await fuzz(fuzzCases, playInMemory, { seconds, seed: Date.now() >>> 0 })
+  const { runs, failure } = await fuzz(fuzzCases, playInMemory, { seconds, seed: 1 })
   t.equal(failure, undefined)
   t.ok(runs > 10, `${runs} cases`)
   t.ok(process.memoryUsage().rss < mostBytes, 'memory stays under its cap')
@@ -28,7 +28,7 @@ t.test('cases by chance', async (t) => {
 t.test('our initiator role: faults of others, and answers by chance', async (t) => {
   for (const [id, what, played] of hostileCorpus)
     await t.resolves(playHostile(played), `${id}: ${what}`)
-  const seed = Date.now() >>> 0
+  const seed = 1
   const { runs, failure } = await fuzz(hostileCases, playHostile, { seconds: hostileSeconds, seed })
   t.equal(failure, undefined)
   t.ok(runs > 10, `${runs} cases`)

@@ -16,7 +16,7 @@ t.test('a process that is fuzzed lives on, and serves others', async (t) => {
   }
   const { runs, failure } = await fuzz(fuzzCases, target.play, {
     seconds,
-    seed: Date.now() >>> 0,
+    seed: 1,
     shrinks: false,
   })
   t.equal(failure, undefined)
