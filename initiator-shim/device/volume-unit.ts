@@ -119,7 +119,13 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
     data: readonly Buffer[],
     options: WriteOptions,
   ): Promise<ScsiResult> {
-    return this.#writePieces(task, { lba, data, options, requestOf: writeRequest })
+    const { routing, map } = this.#state
+    const how = { forceUnitAccess: options.forceUnitAccess, blockBytes: map.blockBytes }
+    const pieces = routing.route(lba, totalBytes(data) / map.blockBytes)
+    return this.#write(
+      task,
+      pieces.map((piece) => writeRequest(piece, data, how)),
+    )
   }
 
   /** Block by block it is one step; a stripe set's servers each do their share. */

@@ -107,7 +107,9 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     data: CompareAndWrite,
     options: WriteOptions,
   ): Promise<Answer> {
-    return this.#change(task, options, (store) => compareAndWrite(store, lba, data))
+    return this.#change(task, { ...options, data: data.write }, (store) =>
+      compareAndWrite(store, lba, data),
+    )
   }
 
   orWrite(
@@ -116,7 +118,7 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     data: readonly Buffer[],
     options: WriteOptions,
   ): Promise<Answer> {
-    return this.#change(task, options, (store) => orWrite(store, lba, data))
+    return this.#change(task, { ...options, data }, (store) => orWrite(store, lba, data))
   }
 
   writeAtomic(
@@ -125,7 +127,7 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     data: readonly Buffer[],
     options: WriteOptions,
   ): Promise<Answer> {
-    return this.#change(task, options, (store) => writeAtomic(store, lba, data))
+    return this.#change(task, { ...options, data }, (store) => writeAtomic(store, lba, data))
   }
 
   mapping(
@@ -138,13 +140,16 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
 
   #change(
     task: PortalTask,
-    options: WriteOptions,
+    how: WriteOptions & { readonly data: readonly Buffer[] },
     run: (store: ReplicaStore) => Promise<ScsiResult>,
   ): Promise<Answer> {
-    this.#context.counters.writes += 1
+    const { counters } = this.#context
+    counters.writes += 1
     return this.#touch(task, 'write', async (store) => {
       const result = await run(store)
-      if (options.forceUnitAccess && isGood(result)) await store.flush()
+      if (!isGood(result)) return result
+      for (const { length } of how.data) counters.writtenBytes += length
+      if (how.forceUnitAccess) await store.flush()
       return result
     })
   }

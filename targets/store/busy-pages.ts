@@ -2,6 +2,8 @@
  * Pages that one operation has for itself for a while: others that would write there wait until
  * they are free. Whoever waits asks again afterwards, in the turn in which it goes on.
  */
+const none: readonly Promise<void>[] = []
+
 export class BusyPages {
   readonly #busy = new Map<number, Promise<void>>()
 
@@ -10,9 +12,9 @@ export class BusyPages {
   }
 
   /** What is to be waited for before the pages from `first` up to `end` are free; mostly nothing. */
-  within(first: number, end: number): Promise<void>[] {
+  within(first: number, end: number): readonly Promise<void>[] {
+    if (this.#busy.size === 0) return none
     const busy: Promise<void>[] = []
-    if (this.#busy.size === 0) return busy
     for (const [page, ended] of this.#busy) {
       if (page >= first && page < end) busy.push(ended)
     }

@@ -81,15 +81,16 @@ export class PagedReplica implements ReplicaStore {
 
   async write(lba: number, data: readonly Buffer[]): Promise<void> {
     const blocks = blocksOf(data, this.blockBytes)
-    const run = this.#pagesOf(lba, blocks)
+    const first = Math.floor(lba / this.#pageBlocks)
+    const end = Math.ceil((lba + blocks) / this.#pageBlocks)
     for (;;) {
       this.#check(lba, blocks)
-      const busy = this.#busy.within(run.first, run.end)
+      const busy = this.#busy.within(first, end)
       if (busy.length > 0) {
         await Promise.all(busy)
         continue
       }
-      const fresh = this.#takePages(run)
+      const fresh = this.#takePages(first, end)
       if (fresh !== undefined) {
         const free = fresh.size === 0 ? nothing : this.#busy.take(fresh.keys())
         return this.#writeNow(lba, data, fresh, free)
@@ -188,7 +189,8 @@ export class PagedReplica implements ReplicaStore {
     const blocks = blocksOf(data, this.blockBytes)
     for (;;) {
       this.#check(lba, blocks)
-      const fresh = this.#takePages(this.#pagesOf(lba, blocks))
+      const { first, end } = this.#pagesOf(lba, blocks)
+      const fresh = this.#takePages(first, end)
       if (fresh !== undefined) return this.#writeNow(lba, data, fresh, nothing)
       await this.#core.makeSpace()
     }
@@ -278,7 +280,7 @@ export class PagedReplica implements ReplicaStore {
   }
 
   /** Physical pages for the holes of a run; undefined, and nothing taken, when too few are free. */
-  #takePages({ first, end }: PageRun): Map<number, number> | undefined {
+  #takePages(first: number, end: number): Map<number, number> | undefined {
     const { allocator } = this.#core
     const { table } = this.#replica
     const fresh = new Map<number, number>()

@@ -206,6 +206,56 @@ t.test(
   },
 )
 
+t.test('updates: compared and counted like a write, in the same turn', async (t) => {
+  const updates: [Buffer, Buffer[], string][] = [
+    [cdb('8900000000000000000800000001'.padEnd(32, '0')), [Buffer.alloc(1024, 7)], 'update 8 1'],
+    [cdb('8b00000000000000000800000008'.padEnd(32, '0')), eightBlocks, 'update 8 8'],
+    [cdb('9c00000000000000000800000008'.padEnd(32, '0')), eightBlocks, 'writeAtomic 8 8'],
+  ]
+  for (const [update, data, call] of updates) {
+    const { target, store, volume, activate } = await setUp()
+    const forced = Buffer.from(update)
+    forced[1] = 0x08
+    const done = target.target.execute(taskOf(forced), data)
+    t.strictSame(store.calls.splice(0), [call])
+    t.equal(volume.begun.count, 1)
+    await store.step()
+    t.strictSame(store.calls.splice(0), ['flush'], 'FUA')
+    t.equal(volume.begun.count, 1)
+    await store.step()
+    t.equal(told(await done), 'status 0')
+    t.equal(volume.begun.count, 0)
+    t.match(target.counters.describe('v'), {
+      writes: 1,
+      writtenBytes: call.endsWith('1') ? 512 : 4096,
+    })
+    const late = taskOf(update)
+    t.equal(told(target.target.arrive(late)), 'passes')
+    await activate({ ...map5, generation: 6 })
+    t.equal(told(await target.target.execute(late, data)), '0b/80/01')
+    t.strictSame(store.calls, [])
+  }
+  const { target, store } = await setUp()
+  const [swap] = updates[0]!
+  const other = target.target.execute(taskOf(swap), [Buffer.alloc(1024, 8)])
+  await store.step()
+  t.equal(told(await other), '0e/1d/00')
+  const status = cdb('9e120000000000000008000000180000')
+  const told16 = target.target.execute(taskOf(status), [])
+  await settle()
+  const answer = await told16
+  t.ok(answer !== 'drop' && answer.status === 0 && answer.dataIn[0]!.readUInt32BE(16) === 4992)
+})
+
+t.test('a read-only volume: servers refuse writes of whoever comes', async (t) => {
+  const { target, store, activate } = await setUp()
+  await activate({ ...map5, generation: 6, readOnly: true, blocks: 5001 })
+  const fence = header(6n)
+  t.equal(told(target.target.arrive(taskOf(write8, fence))), '07/27/00')
+  t.equal(told(target.target.arrive(taskOf(read8, fence))), 'passes')
+  t.strictSame(store.calls, [])
+})
+
 t.test('a store that fails is never GOOD', async (t) => {
   const { target, store, volume } = await setUp()
   const cases = [
