@@ -255,6 +255,8 @@ export const unitState = {
   rememberedNexusLosses: 1024,
   /** The soft threshold is at this part of a thin unit's size. */
   softThresholdShare: 10,
+  /** A sanitize operation tries again so long after its unit could not serve. */
+  sanitizeRetryMs: 500,
   /** A sanitize operation leaves the rest of the disk's speed to others. */
   sanitizeBytesPerSecond: 128 * MIB,
   /** REPORT SUPPORTED OPERATION CODES: what a command usually takes, and when to give it up. */

@@ -1,12 +1,14 @@
 /**
  * One pass of a sanitize operation over a whole unit, in pieces, so that it can be stopped and its
- * progress told. SBC-3 4.11. Every pass ends with a flush: what it wrote is on the medium.
+ * progress told. SBC-3 4.11. Every pass ends with a flush: what it wrote is on the medium. While the
+ * unit cannot serve, a pass waits for it, for as long as the program runs.
  */
-import { scsi } from '../base/limits.ts'
+import { scsi, unitState } from '../base/limits.ts'
 import type { Call, Outcome } from './call.ts'
-import type { BlockExtent } from './logical-unit.ts'
+import type { AllocationRun, BlockExtent } from './logical-unit.ts'
 import type { Pacer } from './pacer.ts'
 import { good, isGood, Status } from './result.ts'
+import { SenseKey } from './sense.ts'
 
 export interface PassRun {
   readonly pacer: Pacer
@@ -26,7 +28,7 @@ export function patternPass(pattern: Buffer): Pass {
     const { blocks, blockBytes } = call.facts
     const block = Buffer.alloc(blockBytes, pattern)
     const filled = await fill(call, run, { from: 0, to: blocks, block })
-    return isGood(filled) ? call.flush() : filled
+    return isGood(filled) ? patiently(call, run, () => call.flush()) : filled
   }
 }
 
@@ -43,7 +45,8 @@ async function fill(call: Call, run: PassRun, { from, to, block }: Filling): Pro
   for (let lba = from; lba < to; ) {
     if (run.stopped()) return aborted
     const count = Math.min(to - lba, pieceBlocks)
-    const outcome = await call.write(lba, [piece.subarray(0, count * blockBytes)], notYetDurable)
+    const data = [piece.subarray(0, count * blockBytes)]
+    const outcome = await patiently(call, run, () => call.write(lba, data, notYetDurable))
     if (!isGood(outcome)) return outcome
     lba += count
     run.progress(lba / blocks)
@@ -58,9 +61,15 @@ export const erasePass: Pass = async (call, run) => {
   const zeros = Buffer.alloc(blockBytes)
   for (let lba = 0; lba < blocks; ) {
     const range = { lba, blocks: Math.min(blocks - lba, scsi.maxUnmapBlocks) }
-    const first = await firstRun(call, range)
-    if ('status' in first) return first
-    const end = lba + first.blocks
+    let first = whole(range)
+    const found = await patiently(call, run, async () => {
+      const runs = await call.mapping(range, 1)
+      if (isOutcome(runs)) return runs
+      first = runs[0] ?? first
+      return good()
+    })
+    if (!isGood(found)) return found
+    const end = lba + Math.min(first.blocks, range.blocks)
     const written = first.mapped
       ? await fill(call, run, { from: lba, to: end, block: zeros })
       : good()
@@ -69,18 +78,39 @@ export const erasePass: Pass = async (call, run) => {
     lba = end
     run.progress(lba / blocks)
   }
-  const flushed = await call.flush()
+  const flushed = await patiently(call, run, () => call.flush())
   if (!isGood(flushed) || !call.facts.thin) return flushed
   return giveBack(call, run)
 }
 
-async function firstRun(call: Call, range: BlockExtent) {
-  const runs = await call.mapping(range, 1)
-  if (runs === 'drop') return aborted as Exclude<Outcome, 'drop'>
-  if ('status' in runs) return isGood(runs) ? { mapped: true, blocks: range.blocks } : runs
-  const [first] = runs
-  if (first === undefined) return { mapped: true, blocks: range.blocks }
-  return { mapped: first.mapped, blocks: Math.min(first.blocks, range.blocks) }
+/** A unit that cannot say what is allocated is taken as if all of it were. */
+function whole({ blocks }: BlockExtent): AllocationRun {
+  return { mapped: true, blocks }
+}
+
+function isOutcome(runs: readonly AllocationRun[] | Outcome): runs is Outcome {
+  return runs === 'drop' || 'status' in runs
+}
+
+/** Again after a while where the unit said that it could not do it now. */
+async function patiently(
+  { clock }: Call,
+  run: PassRun,
+  attempt: () => Promise<Outcome>,
+): Promise<Outcome> {
+  for (;;) {
+    const outcome = await attempt()
+    if (!isPassing(outcome) || clock === undefined || run.stopped()) return outcome
+    await new Promise<void>((resolve) => {
+      clock.after(unitState.sanitizeRetryMs, resolve)
+    })
+  }
+}
+
+function isPassing(outcome: Outcome): boolean {
+  if (outcome === 'drop') return false
+  if (outcome.status === Status.CHECK_CONDITION) return outcome.sense.key === SenseKey.NOT_READY
+  return outcome.status === Status.BUSY || outcome.status === Status.TASK_SET_FULL
 }
 
 async function giveBack(call: Call, run: PassRun): Promise<Outcome> {
@@ -88,9 +118,8 @@ async function giveBack(call: Call, run: PassRun): Promise<Outcome> {
   for (let lba = 0; lba < blocks; lba += scsi.maxUnmapBlocks) {
     if (run.stopped()) return aborted
     const extent = { lba, blocks: Math.min(blocks - lba, scsi.maxUnmapBlocks) }
-    const outcome = await call.unmap([extent])
+    const outcome = await patiently(call, run, () => call.unmap([extent]))
     if (!isGood(outcome)) return outcome
   }
-  const flushed = await call.flush()
-  return isGood(flushed) ? good() : flushed
+  return patiently(call, run, () => call.flush())
 }

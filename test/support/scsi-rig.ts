@@ -1,4 +1,5 @@
 /** A device server over units in memory, driven the way a transport drives it. */
+import type { Clock } from '../../src/ports/clock.ts'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { Silence, Task } from '../../src/scsi/logical-unit.ts'
 import type { ScsiResult, Sense } from '../../src/scsi/result.ts'
@@ -9,12 +10,18 @@ export class ScsiRig {
   readonly server: DeviceServer<Task>
   readonly nexus = testNexus()
 
-  constructor(units: MemoryUnit | ReadonlyMap<number, MemoryUnit> = new MemoryUnit()) {
+  constructor(
+    units: MemoryUnit | ReadonlyMap<number, MemoryUnit> = new MemoryUnit(),
+    clock?: Clock,
+  ) {
     this.units = units instanceof MemoryUnit ? new Map([[0, units]]) : new Map(units)
-    this.server = new DeviceServer<Task>({
-      luns: () => [...this.units.keys()].sort((one, other) => one - other),
-      unit: (lun) => this.units.get(lun),
-    })
+    this.server = new DeviceServer<Task>(
+      {
+        luns: () => [...this.units.keys()].sort((one, other) => one - other),
+        unit: (lun) => this.units.get(lun),
+      },
+      clock,
+    )
     this.server.nexusGained(this.nexus)
   }
 

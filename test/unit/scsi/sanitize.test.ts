@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Task, WriteOptions } from '../../../src/scsi/logical-unit.ts'
 import { MemoryUnitSettings } from '../../../src/scsi/memory-unit-settings.ts'
 import { Pacer } from '../../../src/scsi/pacer.ts'
+import type { ScsiResult } from '../../../src/scsi/result.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { MemoryUnit } from '../../support/memory-unit.ts'
 import { describe, hex, ScsiRig } from '../../support/scsi-rig.ts'
@@ -264,12 +265,12 @@ t.test('it leaves the speed of the disk to others', async (t) => {
   const second = pacer.moved(500).then(() => {
     moved = true
   })
-  clock.advance(499)
+  await clock.advance(499)
   await turn()
   t.equal(moved, false)
-  clock.advance(1)
+  await clock.advance(1)
   await second
-  clock.advance(2000)
+  await clock.advance(2000)
   await pacer.moved(2000)
   const unpaced = new Pacer(undefined, 1)
   await unpaced.moved(1e9)
@@ -303,4 +304,33 @@ t.test('an abort ends the command and not the operation', async (t) => {
   while ((await rig.outcome(testUnitReady)) !== 'GOOD') await turn()
   t.ok(rig.unit.content.every((byte) => byte === 0))
   t.ok(used.every((each) => each === detached))
+})
+
+t.test('while the unit cannot serve it waits, and it goes on after', async (t) => {
+  const clock = new ManualClock()
+  const unit = new SlowUnit({ blocks: 3000 }, new MemoryUnitSettings())
+  const rig = new ScsiRig(unit, clock)
+  unit.content.fill('a')
+  const answers: ScsiResult[] = [
+    { status: 0x08 },
+    { status: 0x02, sense: { key: 2, asc: 4, ascq: 0 } },
+    { status: 0x28 },
+  ]
+  const write = unit.write.bind(unit)
+  unit.write = async (...call) => answers.shift() ?? write(...call)
+  const erased = rig.outcome(blockErase)
+  for (const left of [2, 1, 0]) {
+    await clock.advance(0)
+    t.equal(answers.length, left)
+    t.equal(await rig.outcome(testUnitReady), '02/04/1b')
+    await clock.advance(500)
+  }
+  let ended = false
+  const end = erased.then((outcome) => {
+    ended = true
+    return outcome
+  })
+  while (!ended) await clock.advance(500)
+  t.equal(await end, 'GOOD')
+  t.ok(unit.content.every((byte) => byte === 0))
 })
