@@ -229,6 +229,11 @@ function openWrite(random: Random): Step {
   }
 }
 
+function connectStep(random: Random): Step {
+  const former = pick(random, ['stays', 'cut', 'ended'] as const)
+  return { kind: 'connect', former, joins: once(random, 2) }
+}
+
 const steps: readonly [weight: number, make: (random: Random) => Step][] = [
   [24, commandStep],
   [2, pduStep],
@@ -237,7 +242,7 @@ const steps: readonly [weight: number, make: (random: Random) => Step][] = [
   [2, (random) => ({ kind: 'manage', function: random.below(10), lun: random.below(3) })],
   [1, loginStep],
   [1, (random) => ({ kind: 'raw', bytes: randomBytes(random, 200) })],
-  [1, (random) => ({ kind: 'connect', former: pick(random, ['stays', 'cut', 'ended']) })],
+  [1, connectStep],
   [1, () => ({ kind: 'settle' })],
 ]
 
@@ -255,7 +260,8 @@ function beginning(phase: number, seed: number): { chap?: true; steps: Step[] } 
   if (phase === 0) return { steps: [] }
   if (phase === 1) return { steps: [loginStep(random), loginStep(random)] }
   if (phase === 2) return { chap: true, steps: [chapOffer, loginStep(random)] }
-  return { steps: [login(once(random, 2) ? `${pick(random, keys)}~` : '')] }
+  const recovery = once(random, 3) ? `ErrorRecoveryLevel=${random.below(3)}~MaxConnections=4~` : ''
+  return { steps: [login(recovery + (once(random, 2) ? `${pick(random, keys)}~` : ''))] }
 }
 
 const chapOffer: Step = { ...named('AuthMethod=CHAP~', [0, 1]), transit: false }

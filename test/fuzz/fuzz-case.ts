@@ -71,6 +71,14 @@ export interface ManageStep {
   readonly tag?: number
 }
 
+/** A new connection beside those that stand, or in place of this one. */
+export interface ConnectStep {
+  readonly kind: 'connect'
+  readonly former: 'stays' | 'cut' | 'ended'
+  /** It becomes one more connection of the session that there is, or is to come back to it. */
+  readonly joins?: boolean
+}
+
 export type Step =
   | LoginStep
   | CommandStep
@@ -78,8 +86,7 @@ export type Step =
   | DataStep
   | ManageStep
   | { readonly kind: 'raw'; readonly bytes: Bytes }
-  /** A new connection beside those that stand, or in place of this one. */
-  | { readonly kind: 'connect'; readonly former: 'stays' | 'cut' | 'ended' }
+  | ConnectStep
   /** Reads nothing any more. */
   | { readonly kind: 'deaf' }
   | { readonly kind: 'settle' }

@@ -21,6 +21,7 @@ import {
   type DataStep,
   type FuzzCase,
   type LoginStep,
+  login,
   type ManageStep,
   type PduStep,
   type Step,
@@ -49,6 +50,8 @@ export class Player {
   #expStatSn = 0
   #cmdSn = 1
   #nextTag = 1
+  #tsih = 0
+  #cid = 0
   #transferTag = RESERVED_TAG
   #challenge = ''
   /** As the target agreed to them. */
@@ -98,12 +101,22 @@ export class Player {
       case 'connect':
         if (step.former === 'cut') this.#stream?.destroy()
         if (step.former === 'ended') this.#stream?.close()
-        return this.#connect()
+        return this.#connectAgain(step.joins === true)
       case 'deaf':
         return this.#stream?.pause()
       case 'settle':
         return this.#options.settle(this)
     }
+  }
+
+  async #connectAgain(joins: boolean): Promise<void> {
+    const cmdSn = this.#cmdSn
+    await this.#connect()
+    if (!joins) return
+    this.#cmdSn = cmdSn
+    this.#cid += 1
+    this.#login({ ...login(), tsih: this.#tsih })
+    await this.#options.settle(this)
   }
 
   async #connect(): Promise<void> {
@@ -149,7 +162,7 @@ export class Player {
       isid,
       tsih: step.tsih ?? 0,
       initiatorTaskTag: 0x7000_0001,
-      cid: 0,
+      cid: this.#cid,
       cmdSn: this.#cmdSn,
       expStatSn: this.#expStatSn,
     })
@@ -254,8 +267,9 @@ export class Player {
     this.#challenge = challenge ?? this.#challenge
     this.#agreed.header ||= text.includes('HeaderDigest=CRC32C')
     this.#agreed.data ||= text.includes('DataDigest=CRC32C')
-    const { transit, nextStage, statusClass } = loginResponse.decode(header)
+    const { transit, nextStage, statusClass, tsih } = loginResponse.decode(header)
     if (statusClass !== 0 || !transit || nextStage !== Stage.FULL_FEATURE) return
+    this.#tsih = tsih
     this.#digests = { ...this.#agreed }
     this.#framer.setDigests(this.#digests)
   }
