@@ -15,6 +15,7 @@ import { readyToTransfer } from '../../src/iscsi/pdu/ready-to-transfer.ts'
 import { SnackType } from '../../src/iscsi/pdu/snack-request.ts'
 import { TaskManagementFunction as Manage } from '../../src/iscsi/pdu/task-management-request.ts'
 import type { Random } from '../../src/ports/random.ts'
+import { Capture } from '../support/capture.ts'
 import { PalisadeProcess } from '../support/palisade-process.ts'
 import { quietLog } from '../support/quiet-log.ts'
 import { type LoginOptions, RawInitiator, read10, write10 } from '../support/raw-initiator.ts'
@@ -35,9 +36,15 @@ class Target {
   readonly portal: string
   readonly iqn: string
   readonly #initiators: RawInitiator[] = []
+  readonly #capture: Capture
 
-  private constructor(process: PalisadeProcess, ready: { portals: string[]; iqn: string }) {
+  private constructor(
+    process: PalisadeProcess,
+    ready: { portals: string[]; iqn: string },
+    capture: Capture,
+  ) {
     this.process = process
+    this.#capture = capture
     this.portal = ready.portals[0]!
     this.iqn = ready.iqn
   }
@@ -52,7 +59,10 @@ class Target {
       await rm(directory, { recursive: true, force: true })
     })
     const [line] = await process.output(/^\{"ready":true.*\}$/m)
-    return new Target(process, JSON.parse(line))
+    const ready = JSON.parse(line) as { portals: string[]; iqn: string }
+    const capture = await Capture.start(ready.portals)
+    t.teardown(() => capture.discard())
+    return new Target(process, ready, capture)
   }
 
   async login(options: LoginOptions): Promise<{ initiator: RawInitiator; tsih: number }> {
@@ -91,6 +101,8 @@ class Target {
 
   async stop(t: Test): Promise<void> {
     for (const initiator of this.#initiators) initiator.close()
+    // The requests are damaged on purpose.
+    await this.#capture.check(t, { wrongRequests: true })
     t.equal(await this.process.stop(), 0, 'it ends well')
   }
 }
