@@ -104,7 +104,7 @@ export const shim = {
   holdStretchMs: 20_000,
   holdMs: 60_000,
   /** GET LBA STATUS looks at no more of a volume at once. */
-  mappingBlocks: 1024 * 1024,
+  mappingBlocks: 2 * 1024 * 1024,
   /** How often held commands are looked at. */
   holdTickMs: 100,
   /** After a refusal that only time cures: the first delay, doubling to the longest. */
