@@ -10,8 +10,8 @@ INTEROP_TESTS = $(call compiled,test/interop test/demo test/fuzz)
 TAP = tap run --disable-coverage $(TAP_FLAGS)
 
 .DEFAULT_GOAL := check
-.PHONY: help install deps build generate check lint test test-quick test-interop sim interop fuzz bench \
-  demo up clean
+.PHONY: help install deps build generate check lint test test-quick test-interop sim interop \
+  conformance fuzz bench demo up clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ sim: build ## random histories against models (there is no simulator of a whole 
 	$(TAP) --jobs=2 --timeout=600 $(SIM_TESTS)
 
 interop: test-interop ## real initiators, crashes, cut paths; against real processes
+
+conformance: build deps ## libiscsi's suite, all runs, beside tgt (ARGS='--suite X --only standalone --run normal')
+	node dist/test/conformance/main-conformance.js $(ARGS)
 
 fuzz: build ## hostile initiators by chance: ARGS='--seconds N --seed S', or --case JSON
 	node dist/test/fuzz/main-fuzz.js $(ARGS)

@@ -7,6 +7,8 @@ export type Paths = readonly [string, string]
 
 export interface Disks {
   readonly paths: readonly Paths[]
+  /** `HOST:PORT` of everything that is listened on for initiators. */
+  readonly portals: readonly string[]
   stop(): Promise<void>
 }
 

@@ -22,7 +22,7 @@ async function inDirectory(use: (directory: string) => Promise<Disks>): Promise<
       await disks.stop()
       await remove()
     }
-    return { paths: disks.paths, stop }
+    return { ...disks, stop }
   } catch (error) {
     await remove()
     throw error
@@ -52,6 +52,7 @@ export const standaloneSubject: Subject = {
       const chap = await chapOptions(run, directory)
       const targets: PalisadeProcess[] = []
       const paths: Paths[] = []
+      const listening: string[] = []
       const stop = async (): Promise<void> => {
         await Promise.all(targets.map((target) => target.stop()))
       }
@@ -72,8 +73,9 @@ export const standaloneSubject: Subject = {
           const [line] = await target.output(/^\{"ready":true.*\}$/m)
           const ready = JSON.parse(line) as { iqn: string; portals: string[] }
           paths.push(pathsTo(run, ready.portals, ready.iqn, 0))
+          listening.push(...ready.portals)
         }
-        return { paths, stop }
+        return { paths, portals: listening, stop }
       } catch (error) {
         await stop()
         throw error
@@ -102,6 +104,7 @@ export const shimSubject: Subject = {
       const paths = cluster.ready.volumes.map(({ iqn, lun }) => pathsTo(run, portals, iqn, lun))
       return {
         paths,
+        portals,
         stop: async () => {
           await cluster.stop()
         },

@@ -38,14 +38,16 @@ export const tgtSubject: Subject = {
     }
     try {
       const paths = []
+      const listening: string[] = []
       for (let lane = 0; lane < lanes; lane++) {
         const portals = [await free(), await free()]
         const ports = portals.map((portal) => Number(portal.split(':')[1]))
         const peer = await startLane(run, join(directory, `disk-${lane}`), ports)
         peers.push(peer)
         paths.push(pathsTo(run, portals, peer.iqn, 1))
+        listening.push(...portals)
       }
-      return { paths, stop }
+      return { paths, portals: listening, stop }
     } catch (error) {
       await stop()
       throw error
