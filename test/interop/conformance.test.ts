@@ -97,7 +97,7 @@ async function tell(disks: Disks, selection: string) {
 
 async function unmapUntilEnd(t: Test, disks: Disks): Promise<void> {
   const [test] = await tell(disks, 'ALL.WriteSame10.UnmapUntilEnd')
-  t.ok(test !== undefined && isToolFault(test), test?.reason)
+  t.ok(test !== undefined && isToolFault(test), test?.reason ?? 'no verdict')
   const [, portal = '', iqn = ''] = /^iscsi:\/\/([^/]+)\/([^/]+)/.exec(disks.paths[0]![0]) ?? []
   const opening = await openLeg({
     network: new NodeNetwork(quietLog),
