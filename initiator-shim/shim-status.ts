@@ -56,6 +56,7 @@ function volumeStatus({
     conflicts: counters.conflicts,
     dropped: counters.dropped,
     alarms: counters.alarms,
+    outcomeUnknown: counters.outcomeUnknown,
     paths: paths.list().map(pathStatus),
   }
 }

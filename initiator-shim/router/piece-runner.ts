@@ -173,7 +173,7 @@ export class PieceRunner {
       case 'repeat':
         if (judgement.touched && this.#request.once) {
           holds.answered(this.#request.segmentId)
-          counters.outcomeUnknown++
+          this.#outcomeUnknown(judgement.why)
           return unknown
         }
         counters.repeat(judgement.why)
@@ -187,8 +187,16 @@ export class PieceRunner {
   #becomesDoubtful(doubt: Doubt): void {
     this.#doubt = doubt
     if (!this.#request.once) return
-    this.#parts.counters.outcomeUnknown++
+    this.#outcomeUnknown('session-lost')
     this.#command.mayHaveHappened()
+  }
+
+  #outcomeUnknown(why: string): void {
+    const { counters, log, state } = this.#parts
+    counters.outcomeUnknown++
+    const { name, generation } = state.map
+    const { segmentId } = this.#request
+    log.warn('outcome of a command unknown', { volume: name, generation, segment: segmentId, why })
   }
 
   async #repeat(): Promise<undefined> {

@@ -51,6 +51,7 @@ function volumeLines(volume: FrontVolumeStatus): string[] {
     `  held so far ${volume.heldTotal}, longest ${volume.longestStallMs.toFixed(0)} ms`,
     `  sent again after a loss ${volume.resent}; repeated: ${repeats || 'none'}`,
     `  busy ${volume.busy}, conflicts ${volume.conflicts}, dropped ${volume.dropped}`,
+    ...(volume.outcomeUnknown > 0 ? [`  outcome unknown ${volume.outcomeUnknown}`] : []),
     ...(volume.alarms > 0 ? [`  ! ${volume.alarms} alarms: see the log`] : []),
     ...table(['server', 'route', 'portal', 'direct', 'relayed', 'breaks'], volume.paths.map(row)),
   ]

@@ -1427,6 +1427,11 @@ export const descriptor = {
               "rule": "repeated",
               "type": "InitiatorStatus",
               "id": 18
+            },
+            "outcomeUnknown": {
+              "type": "uint64",
+              "id": 19,
+              "protoName": "outcome_unknown"
             }
           }
         },

@@ -27,6 +27,8 @@ export interface FrontVolumeStatus {
   readonly conflicts: number
   readonly dropped: number
   readonly alarms: number
+  /** Commands that were lost in doubt and must not be sent twice: their initiator was told. */
+  readonly outcomeUnknown: number
   readonly paths: readonly PathStatus[]
   readonly initiators: readonly InitiatorStatus[]
 }

@@ -162,6 +162,7 @@ await t.test('absent is absent, and default values are there', async (t) => {
     holdMs: 0,
     leaseMs: 2000,
     blockBytes: 4096,
+    stripeUnitBytes: 65536,
     removable: true,
     readOnly: false,
   } as const

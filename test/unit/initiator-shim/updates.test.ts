@@ -182,6 +182,7 @@ for (const arrives of [true, false]) {
     t.same(await cluster.run(initiator.read(16, 1)), [6], 'it may be written twice')
     t.equal(await lose(() => initiator.write(24, 8, 7)), 'good', 'WRITE')
     t.equal(describe(await cluster.run(swap(initiator, 24, 7, 8).answer)), 'good', 'it goes on')
+    t.equal((await cluster.status()).volumes[0]!.outcomeUnknown, 2)
   })
 }
 

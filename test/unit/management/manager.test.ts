@@ -38,6 +38,12 @@ await t.test('input that is refused names the field and what would do', async (t
     [{ stripe: 3 }, /stripe: 3 columns need as many different servers, 2 can take data/],
     [{ stripe: 5000 }, /stripe: 5000 is not 1 to 1000/],
     [{ stripe: 2, sizeBytes: 65536 }, /64 KiB for each column/],
+    [{ blockBytes: 1024 }, /block size: 1024 bytes are not 512 or 4096/],
+    [{ blockBytes: 4096, sizeBytes: 4608 }, /size: 4608 bytes are not a multiple of 4096/],
+    [{ stripeUnitBytes: 65536 }, /stripe unit: the volume has no stripes/],
+    [{ stripe: 2, stripeUnitBytes: 1000 }, /stripe unit: 1000 bytes are not a multiple of 64 KiB/],
+    [{ stripe: 2, stripeUnitBytes: 2 ** 24 }, /not a multiple of 64 KiB up to 8 MiB/],
+    [{ stripe: 2, stripeUnitBytes: 2 ** 18, sizeBytes: 2 ** 18 }, /256 KiB for each column/],
     [{ leaseMs: 1 }, /lease: 1 ms is not 500 to 60000/],
     [{ holdMs: 1e9 }, /hold: 1000000000 ms/],
     [{ partitions: [{ server: 's9', sizeBytes: 512 }], sizeBytes: 0 }, /"s9".*can: s1, s2/],
@@ -57,6 +63,12 @@ await t.test('input that is refused names the field and what would do', async (t
   })
   t.match(placed.map, { blocks: 10, stalePolicy: 'ignore', holdMs: 5_000, leaseMs: 2_000 })
   await t.rejects(create({}), { message: /there is a volume "v" already/ })
+  const kind = { blockBytes: 4096, removable: true, readOnly: true }
+  const striped = { name: 'x', stripe: 2, stripeUnitBytes: 2 ** 18, sizeBytes: 2 ** 20 }
+  const { map } = await create({ ...striped, ...kind })
+  t.match(map, { ...kind, blocks: 256, segments: [{ stripe: { unitBlocks: 64 } }, {}] })
+  const grown = await cluster.run(admin.growVolume({ name: 'x', sizeBytes: 2 ** 21 }, 9_000))
+  t.match(grown.map.segments[3], { start: 256, blocks: 256, stripe: { unitBlocks: 64 } })
   const fence = admin.fence({ volume: 'v', client: 'nonsense' }, 9_000)
   await t.rejects(cluster.run(fence), { code: 'invalid', message: /client: "nonsense"/ })
   const uuid = '11111111-1111-4111-8111-111111111111'
