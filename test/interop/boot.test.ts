@@ -19,7 +19,7 @@ import {
 import { run } from '../support/palisade-process.ts'
 import { qemuImg } from '../support/qemu-io.ts'
 
-t.setTimeout(240_000)
+t.setTimeout(500_000)
 
 const init = `#!/bin/sh
 busybox=/bin/busybox
@@ -51,11 +51,12 @@ t.test('qemu boots a Linux from a volume', async (t) => {
   t.teardown(() => capture.discard())
 
   const console = join(directory, 'console')
-  const machine = await run('qemu-system-x86_64', [
+  const machineParts = [
     ...['-machine', 'q35,accel=tcg', '-cpu', 'max', '-m', '256', '-nodefaults', '-no-user-config'],
     ...['-display', 'none', '-no-reboot', '-serial', `file:${console}`],
     ...['-drive', `file=${url},format=raw,if=virtio,cache=none`],
-  ])
+  ]
+  const machine = await run('qemu-system-x86_64', machineParts, { timeoutMs: 400_000 })
   const said = await readFile(console, 'utf8')
   t.equal(machine.code, 0, 'the machine turns itself off')
 
