@@ -56,7 +56,7 @@ function boundariesOf({ segments, blockSize, blocks }: ShownVolume): number[] {
 async function diskOf(name: string): Promise<SuiteDisk> {
   const shown = await show(name)
   const bytes = shown.blocks * shown.blockSize
-  return { name, url: urlOf(shown.iqn), bytes, boundaries: boundariesOf(shown) }
+  return { name, thin: true, url: urlOf(shown.iqn), bytes, boundaries: boundariesOf(shown) }
 }
 
 /** Sessions that initiators have had with a volume, as the shim logged them. */

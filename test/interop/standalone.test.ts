@@ -48,7 +48,13 @@ t.test('a standalone target', async (t) => {
 
   const boundaries = Array.from({ length: 64 }, (_, i) => (i + 1) * 64 * 1024)
   for (const [lun, kind] of ['raw', 'thin'].entries()) {
-    await initiatorSuite(t, { name: kind, url: url(lun), bytes: lunBytes, boundaries })
+    await initiatorSuite(t, {
+      name: kind,
+      thin: kind === 'thin',
+      url: url(lun),
+      bytes: lunBytes,
+      boundaries,
+    })
   }
 
   // The suite has tests that send what no initiator should.

@@ -1,8 +1,8 @@
 /**
  * What stock initiators must find at a disk of ours, whatever serves it: discovery, identity,
  * capacity, pattern writes across its inner boundaries, and some suites of iscsi-test-cu (all of them
- * are run by the conformance test). The same
- * for a standalone target and for a volume through the shim. It overwrites the disk.
+ * are run by the conformance test). The same for a standalone target and for a volume through the
+ * shim. It overwrites the disk.
  */
 import type { Test } from 'tap'
 import { listSuites, runSuite } from './iscsi-test-cu.ts'
@@ -13,6 +13,7 @@ export interface SuiteDisk {
   readonly name: string
   readonly url: string
   readonly bytes: number
+  readonly thin: boolean
   /** Ascending byte offsets at which other servers, pages or replicas begin. */
   readonly boundaries: readonly number[]
 }
@@ -106,11 +107,14 @@ async function largeSuite(_t: Test, { url, bytes }: SuiteDisk): Promise<void> {
   ])
 }
 
-async function conformanceSuite(t: Test, { url }: SuiteDisk): Promise<void> {
+async function conformanceSuite(t: Test, { url, thin }: SuiteDisk): Promise<void> {
   const catalogue = await listSuites()
   for (const suite of suites) {
     for (const test of await runSuite(suite, catalogue.get(suite) ?? [], [url])) {
-      t.equal(test.outcome, 'passed', test.name, { reason: test.reason, text: test.text })
+      // What the tool wants to see of thin provisioning is not there on a plain file.
+      const nothingToSee = !thin && /fully provisioned/.test(test.reason)
+      const wanted = nothingToSee ? 'skipped' : 'passed'
+      t.equal(test.outcome, wanted, test.name, { reason: test.reason, text: test.text })
     }
   }
 }
