@@ -31,7 +31,7 @@ const largeBlocks = 64
 const guardBlocks = 512
 const guardBytes = 16 * 1024
 /** Longer than every deadline of the portal together. */
-const longEnoughSeconds = 150
+const longEnoughSeconds = 100
 /** One turn of the loop may cost so much of the processor, whatever a peer says. */
 const longestTurnMs = 2_000
 

@@ -6,8 +6,8 @@ import { fuzz, ruling } from './fuzz.ts'
 import { hostileCases, hostileCorpus, playHostile } from './hostile-target.ts'
 import { playInMemory } from './memory-target.ts'
 
-const seconds = 10
-const hostileSeconds = 4
+const seconds = 7
+const hostileSeconds = 3
 const mostBytes = 512 * 1024 * 1024
 
 t.setTimeout(300_000)

@@ -36,6 +36,7 @@ export class ProcessTarget {
   #mostResident = 0
   #healthy!: RawInitiator
   #reads = 0
+  #goodReads = 0
   #casesSinceReset = 1_000
 
   private constructor(dir: string, guard: Buffer) {
@@ -65,7 +66,7 @@ export class ProcessTarget {
   /** What is worth to be told of a run. */
   get summary(): string {
     const mib = Math.round(this.#mostResident / (1 << 20))
-    return `resident at most ${mib} MiB, slowest answer ${Math.round(this.#slowestMs)} ms, ${this.#reads} reads beside it`
+    return `resident at most ${mib} MiB, slowest answer ${Math.round(this.#slowestMs)} ms, ${this.#goodReads} of ${this.#reads} reads beside it were answered with data`
   }
 
   readonly play = async (played: FuzzCase): Promise<readonly string[]> => {
@@ -98,6 +99,7 @@ export class ProcessTarget {
     const left = await readFile(join(this.#dir, 'guard'))
     await rm(this.#dir, { recursive: true, force: true })
     if (!ran || code !== 0) throw new Error(`the target ended with ${code}: ${stderr}`)
+    if (this.#reads > 0 && this.#goodReads === 0) throw new Error('nobody beside it could read')
     if (!left.equals(this.#guard)) throw new Error('the protected disk was changed')
   }
 
@@ -150,6 +152,7 @@ export class ProcessTarget {
     ])
     if (end === undefined || end.status !== 0) return
     const want = this.#guard.subarray(lba * 512, lba * 512 + readBytes)
+    this.#goodReads += 1
     if (!end.data.equals(want)) throw new Error(`the protected disk reads wrong at ${lba}`)
   }
 }

@@ -5,7 +5,7 @@ import { corpus } from './corpus.ts'
 import { fuzz } from './fuzz.ts'
 import { ProcessTarget } from './process-target.ts'
 
-const seconds = 6
+const seconds = 5
 
 t.setTimeout(300_000)
 
