@@ -1,6 +1,6 @@
 /** Plays cases against a target, one after the other, and says of each that failed how to repeat it. */
 import fc from 'fast-check'
-import type { CorpusRow } from './corpus.ts'
+import type { CorpusRow } from './corpus-row.ts'
 import type { FuzzCase } from './fuzz-case.ts'
 
 /** What the target said; rejects when something broke that must not break. */
