@@ -38,7 +38,7 @@ const untidySuites: ReadonlySet<string> = new Set(['iSCSITMF', 'Sanitize'])
 const secondTimeTests: ReadonlySet<string> = new Set(['iSCSITMF.LUNResetSimpleAsync'])
 
 const longestTextChars = 3_000
-const defaultTimeoutMs = 60_000
+const defaultTimeoutMs = 120_000
 const notReached = 'the tool ended before it came to a verdict'
 
 /** Each suite of family ALL with its tests, as the installed tool lists them. */
