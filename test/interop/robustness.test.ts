@@ -49,10 +49,12 @@ interface Target {
   readonly iqn: string
 }
 
-async function startTarget(directory: string): Promise<Target> {
+/** `programs` get to know of it at once, so that it ends whatever comes of it. */
+async function startTarget(directory: string, programs: PalisadeProcess[]): Promise<Target> {
   const lun = `${directory}=64MiB,thin`
   const args = ['target', '--standalone', '--json', '--portal', '127.0.0.1:0', '--lun', lun]
   const process = new PalisadeProcess(args)
+  programs.push(process)
   const [line] = await process.output(/^\{"ready":true.*\}$/m)
   const ready = JSON.parse(line) as { iqn: string; portals: string[] }
   return { process, portal: ready.portals[0]!, iqn: ready.iqn }
@@ -228,17 +230,18 @@ function relative(phases: readonly Phase[]): number {
 
 t.test('hostile peers cost a bounded amount, and nobody else', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'palisade-robustness-'))
-  const [target, peaceful] = await Promise.all([
-    startTarget(join(directory, 'besieged')),
-    startTarget(join(directory, 'peaceful')),
-  ])
-  const loads = { besieged: new SteadyLoad(target), control: new SteadyLoad(peaceful) }
-  const programs = [loads.besieged, loads.control, target, peaceful].map(({ process }) => process)
+  const programs: PalisadeProcess[] = []
   t.teardown(async () => {
     for (const program of programs) program.kill()
     await Promise.all(programs.map(({ exited }) => exited))
     await rm(directory, { recursive: true, force: true })
   })
+  const [target, peaceful] = await Promise.all([
+    startTarget(join(directory, 'besieged'), programs),
+    startTarget(join(directory, 'peaceful'), programs),
+  ])
+  const loads = { besieged: new SteadyLoad(target), control: new SteadyLoad(peaceful) }
+  programs.push(loads.besieged.process, loads.control.process)
   for (const { process } of [loads.besieged, loads.control]) {
     await process.output(/"done":[1-9]/)
   }
