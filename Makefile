@@ -6,12 +6,15 @@ export PATH := $(CURDIR)/$(NODE_BIN):$(PATH)
 compiled = $(sort $(patsubst %.ts,dist/%.js,$(shell find $(wildcard $(1)) -name '*.test.ts')))
 QUICK_TESTS = $(call compiled,test/unit test/golden test/model test/contract test/sim)
 SIM_TESTS = $(call compiled,test/model test/sim)
-INTEROP_TESTS = $(call compiled,test/interop test/demo test/fuzz)
+# These measure stalls and rates: one at a time, with nothing beside them.
+MEASURING = changes fence manager manager-crash power-loss robustness server-crash shim-paths
+ALONE_TESTS = $(MEASURING:%=dist/test/interop/%.test.js) $(call compiled,test/demo)
+PAIRED_TESTS = $(filter-out $(ALONE_TESTS),$(call compiled,test/interop test/fuzz))
 TAP = tap run --disable-coverage $(TAP_FLAGS)
 
 .DEFAULT_GOAL := check
-.PHONY: help install deps build generate check lint test test-quick test-interop sim interop \
-  conformance fuzz bench demo up clean
+.PHONY: help install deps build generate check lint test test-quick test-interop test-paired \
+  test-alone sim interop conformance fuzz bench demo up clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -47,9 +50,13 @@ test: test-quick test-interop ## all tests (installs what they need, see deps)
 test-quick: build ## unit, golden, model and contract tests: no other program is needed
 	$(TAP) --jobs=2 --timeout=180 $(QUICK_TESTS)
 
-# One file at a time: these measure stalls, and each starts a cluster.
-test-interop: build deps
-	$(TAP) --jobs=1 --timeout=600 $(INTEROP_TESTS)
+test-interop: test-paired test-alone
+
+test-paired: build deps
+	$(TAP) --jobs=2 --timeout=600 $(PAIRED_TESTS)
+
+test-alone: build deps
+	$(TAP) --jobs=1 --timeout=600 $(ALONE_TESTS)
 
 sim: build ## random histories against models (there is no simulator of a whole cluster yet)
 	$(TAP) --jobs=2 --timeout=600 $(SIM_TESTS)
