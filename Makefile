@@ -7,14 +7,14 @@ compiled = $(sort $(patsubst %.ts,dist/%.js,$(shell find $(wildcard $(1)) -name 
 QUICK_TESTS = $(call compiled,test/unit test/golden test/model test/contract test/sim)
 SIM_TESTS = $(call compiled,test/model test/sim)
 # These measure stalls and rates: one at a time, with nothing beside them.
-MEASURING = changes fence manager manager-crash power-loss robustness server-crash shim-paths
+MEASURING = changes manager manager-crash robustness shim-paths
 ALONE_TESTS = $(MEASURING:%=dist/test/interop/%.test.js) $(call compiled,test/demo)
 PAIRED_TESTS = $(filter-out $(ALONE_TESTS),$(call compiled,test/interop test/fuzz))
 TAP = tap run --disable-coverage $(TAP_FLAGS)
 
 .DEFAULT_GOAL := check
 .PHONY: help install deps build generate check lint test test-quick test-interop test-paired \
-  test-alone sim interop conformance fuzz bench demo up clean
+  test-alone sim interop conformance fuzz dissect bench demo up clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ conformance: build deps ## libiscsi's suite, all runs, beside tgt (ARGS='--suite
 
 fuzz: build ## hostile initiators by chance: ARGS='--seconds N --seed S', or --case JSON
 	node dist/test/fuzz/main-fuzz.js $(ARGS)
+
+dissect: build deps ## interop tests with every packet given to tshark (ARGS='changes up'); slow
+	node dist/test/dissect/main-dissect.js $(ARGS)
 
 bench: build deps ## against tgt, side by side; a volume through the shim for information
 	node dist/bench/with-shim.js $(ARGS)

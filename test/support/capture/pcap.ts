@@ -14,6 +14,7 @@ export interface TcpPacket {
   readonly destinationPort: number
   readonly sequence: number
   readonly syn: boolean
+  readonly acknowledges: boolean
   /** Ends its stream, in order or not. */
   readonly ends: boolean
 }
@@ -54,6 +55,7 @@ function parsed(record: Buffer, bytes: Buffer): TcpPacket {
     destinationPort: bytes.readUInt16BE(tcpAt + 2),
     sequence: bytes.readUInt32BE(tcpAt + 4),
     syn: (bytes[tcpAt + 13]! & 0x02) !== 0,
+    acknowledges: (bytes[tcpAt + 13]! & 0x10) !== 0,
     ends: (bytes[tcpAt + 13]! & 0x05) !== 0,
   }
 }
