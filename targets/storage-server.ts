@@ -194,7 +194,8 @@ export class StorageServer {
         mustHave(request.order)
         const { generation, drainedMs } = await volumes.close(request)
         // One replica a segment: there is no lease that could still run.
-        return { generation, leaseLeftMs: 0, drainedMs, sessions: sessions(request.volumeId) }
+        const sessionCount = sessions(request.volumeId)
+        return { generation, leaseLeftMs: 0, drainedMs, sessions: sessionCount, segments: [] }
       },
       activate: async (request) => {
         mustHave(request.order)

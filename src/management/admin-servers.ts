@@ -49,12 +49,14 @@ export class ServerAdmin {
     return this.show(name)
   }
 
-  #status({ facts, adopted, declaredDead, reachable, lastHeardWallMs }: KnownServer): ServerStatus {
+  #status(known: KnownServer): ServerStatus {
+    const { facts, adopted, declaredDead, reachable, lastHeardWallMs, domain } = known
     return {
       server: facts,
       adopted,
       reachable,
       declaredDead,
+      domain,
       plannedBytes: this.#volumes.plannedPages(facts.serverId) * pageBytes,
       volumes: this.#volumes.namesOn(facts.serverId),
       lastHeardMs: Math.round(lastHeardWallMs),

@@ -89,6 +89,7 @@ export class VolumeAdmin {
       change: phase,
       behind: [...names, ...refusals.map((why) => `(${why})`)],
       shutOut: shutOut.summary,
+      replicas: [],
     }
   }
 

@@ -207,7 +207,7 @@ export class Manager {
 
   async #register({ server }: RegisterRequest) {
     const adopted = await this.#registry.register(server)
-    return { adopted, term: this.#store.term }
+    return { adopted, term: this.#store.term, recoveryBytesPerSecond: 0 }
   }
 
   #ask({ serverId, volume }: AskRequest) {

@@ -33,6 +33,8 @@ export function emptyVolume(volume: NewVolume, random: Random): MapDraft {
     iqn: volumeIqn(volume.name),
     segments: [],
     admissions: [],
+    activeFrontEnds: [],
+    copies: 1,
     deleted: false,
   }
 }
@@ -55,6 +57,7 @@ export function withSegments(
       portals: [],
       state: 'in-sync',
       incarnation: home.storeIncarnation,
+      number: 0,
     }
     const segmentId = random.uuid()
     const segment: Segment = { segmentId, start, blocks, epoch: 0, replicas: [replica] }

@@ -29,6 +29,8 @@ export interface KnownServer {
   readonly facts: ServerFacts
   readonly adopted: boolean
   readonly declaredDead: boolean
+  /** Failure domain; empty: the server is one of its own. */
+  readonly domain: string
   readonly reachable: boolean
   /** 0: never since the manager's start. */
   readonly lastHeardWallMs: number
@@ -292,6 +294,7 @@ export class ServerRegistry {
       capacityBytes,
       storeIncarnation,
       declaredDead: false,
+      domain: before?.domain ?? '',
     }
     if (before !== undefined && sameRecord(before, record)) return
     await store.putServer(record)
@@ -304,6 +307,7 @@ export class ServerRegistry {
       facts,
       adopted: record !== undefined,
       declaredDead: record?.declaredDead === true,
+      domain: record?.domain ?? '',
       reachable,
       lastHeardWallMs,
     }

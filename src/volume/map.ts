@@ -32,6 +32,10 @@ export interface VolumeMap {
   readonly removable: boolean
   /** Nobody may write it. */
   readonly readOnly: boolean
+  /** How many copies of each block there are to be. */
+  readonly copies: number
+  /** Through which front end each initiator works; one that is not named works through any. */
+  readonly activeFrontEnds: readonly ActiveFrontEnd[]
   /** True once the volume is deleted: servers free its pages and forget it. */
   readonly deleted: boolean
 }
@@ -70,9 +74,17 @@ export interface Replica {
   readonly state: ReplicaState
   /** The store's incarnation that this map believes in; empty until the replica's store reported one. */
   readonly incarnation: string
+  /** LUN on the server's replication target; unique among all replicas on that server. */
+  readonly number: number
 }
 
 export type ReplicaState = 'in-sync' | 'syncing' | 'behind' | 'gone'
+
+export interface ActiveFrontEnd {
+  readonly initiator: string
+  /** InitiatorName of the front end. */
+  readonly client: string
+}
 
 export interface Admission {
   /** The client's InitiatorName. */

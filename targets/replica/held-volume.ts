@@ -62,7 +62,7 @@ export class HeldVolume {
 
   /** A volume that a manager names here for the first time; its first activate makes it real. */
   static unheard(context: HeldVolumeContext, map: VolumeMap): HeldVolume {
-    return new HeldVolume(context, { map, order: noOrder, confirmedGeneration: 0 })
+    return new HeldVolume(context, { map, order: noOrder, confirmedGeneration: 0, inSync: [] })
   }
 
   get map(): VolumeMap {
@@ -201,6 +201,7 @@ export class HeldVolume {
       serving: this.#serving,
       order: this.order,
       sessions,
+      segments: [],
     }
   }
 
@@ -225,7 +226,8 @@ export class HeldVolume {
     this.#switching = false
     this.#confirmed = true
     this.#established = true
-    this.#replace({ map, order, closed: undefined, confirmedGeneration: map.generation })
+    const { inSync } = this.#record
+    this.#replace({ map, order, closed: undefined, confirmedGeneration: map.generation, inSync })
     // Without a record a server does not know that there is something to ask about; and a manager
     // forgets a volume once its servers have freed it, and then nobody is left to ask.
     if (first || map.deleted) await this.#context.records.save(this.#record)

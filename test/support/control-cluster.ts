@@ -181,7 +181,7 @@ export class ServerRig {
       serveStorageServer({
         close: async (request) => {
           const { generation, drainedMs } = await volumes.close(request)
-          return { generation, leaseLeftMs: 0, drainedMs, sessions: this.sessions }
+          return { generation, leaseLeftMs: 0, drainedMs, sessions: this.sessions, segments: [] }
         },
         activate: async (request) => ({ incarnations: await volumes.activate(request) }),
         reopen: async (request) => {

@@ -48,7 +48,7 @@ export class TestManager {
         register: async (request) => {
           manager.servers.set(request.server.name, request)
           manager.#events.emit('registered')
-          return { adopted: true, term: manager.term }
+          return { adopted: true, term: manager.term, recoveryBytesPerSecond: 0 }
         },
         ask: async (request) => {
           manager.asked.push(request)

@@ -39,6 +39,7 @@ export function testSegment(
       portals: server.portals ?? [],
       state: 'in-sync' as const,
       incarnation: server.incarnation,
+      number,
     })),
   }
 }
@@ -53,6 +54,8 @@ export function testMap(changes: Partial<VolumeMap> = {}): VolumeMap {
     blockBytes: 512,
     blocks: segments.reduce((sum, { blocks }) => sum + blocks, 0),
     admissions: [],
+    activeFrontEnds: [],
+    copies: Math.max(1, ...segments.map(({ replicas }) => replicas.length)),
     stalePolicy: 'reject',
     holdMs: 60_000,
     leaseMs: 2_000,

@@ -56,6 +56,10 @@ export const descriptor = {
               "type": "uint64",
               "id": 11,
               "protoName": "stripe_unit_bytes"
+            },
+            "mirror": {
+              "type": "uint32",
+              "id": 12
             }
           }
         },
@@ -186,6 +190,10 @@ export const descriptor = {
             "name": {
               "type": "string",
               "id": 2
+            },
+            "domain": {
+              "type": "string",
+              "id": 3
             }
           }
         },
@@ -269,6 +277,10 @@ export const descriptor = {
               "type": "uint64",
               "id": 7,
               "protoName": "last_heard_ms"
+            },
+            "domain": {
+              "type": "string",
+              "id": 8
             }
           }
         },
@@ -372,6 +384,57 @@ export const descriptor = {
               "type": "ShutOut",
               "id": 7,
               "protoName": "shut_out"
+            },
+            "replicas": {
+              "rule": "repeated",
+              "type": "ReplicaStatus",
+              "id": 8
+            }
+          }
+        },
+        "ReplicaStatus": {
+          "fields": {
+            "segmentId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "segment_id"
+            },
+            "startBlock": {
+              "type": "uint64",
+              "id": 2,
+              "protoName": "start_block"
+            },
+            "server": {
+              "type": "string",
+              "id": 3
+            },
+            "primary": {
+              "type": "bool",
+              "id": 4
+            },
+            "state": {
+              "type": "string",
+              "id": 5
+            },
+            "behindBytes": {
+              "type": "uint64",
+              "id": 6,
+              "protoName": "behind_bytes"
+            },
+            "totalBytes": {
+              "type": "uint64",
+              "id": 7,
+              "protoName": "total_bytes"
+            },
+            "bytesPerSecond": {
+              "type": "uint64",
+              "id": 8,
+              "protoName": "bytes_per_second"
+            },
+            "copiedBytes": {
+              "type": "uint64",
+              "id": 9,
+              "protoName": "copied_bytes"
             }
           }
         },
@@ -537,6 +600,16 @@ export const descriptor = {
               "type": "bool",
               "id": 19,
               "protoName": "read_only"
+            },
+            "activeFrontEnds": {
+              "rule": "repeated",
+              "type": "ActiveFrontEnd",
+              "id": 16,
+              "protoName": "active_front_ends"
+            },
+            "copies": {
+              "type": "uint32",
+              "id": 20
             }
           }
         },
@@ -623,6 +696,22 @@ export const descriptor = {
             "incarnation": {
               "type": "string",
               "id": 8
+            },
+            "number": {
+              "type": "uint32",
+              "id": 9
+            }
+          }
+        },
+        "ActiveFrontEnd": {
+          "fields": {
+            "initiator": {
+              "type": "string",
+              "id": 1
+            },
+            "client": {
+              "type": "string",
+              "id": 2
             }
           }
         },
@@ -810,6 +899,77 @@ export const descriptor = {
             "sessions": {
               "type": "uint32",
               "id": 4
+            },
+            "segments": {
+              "rule": "repeated",
+              "type": "SegmentCondition",
+              "id": 5
+            }
+          }
+        },
+        "SegmentCondition": {
+          "fields": {
+            "segmentId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "segment_id"
+            },
+            "partners": {
+              "rule": "repeated",
+              "type": "PartnerCondition",
+              "id": 2
+            },
+            "primarySilent": {
+              "type": "bool",
+              "id": 3,
+              "protoName": "primary_silent"
+            },
+            "comparingBytes": {
+              "type": "uint64",
+              "id": 4,
+              "protoName": "comparing_bytes"
+            },
+            "diskFailed": {
+              "type": "bool",
+              "id": 5,
+              "protoName": "disk_failed"
+            }
+          }
+        },
+        "PartnerCondition": {
+          "fields": {
+            "serverId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "server_id"
+            },
+            "state": {
+              "type": "string",
+              "id": 2
+            },
+            "behindBytes": {
+              "type": "uint64",
+              "id": 3,
+              "protoName": "behind_bytes"
+            },
+            "totalBytes": {
+              "type": "uint64",
+              "id": 4,
+              "protoName": "total_bytes"
+            },
+            "bytesPerSecond": {
+              "type": "uint64",
+              "id": 5,
+              "protoName": "bytes_per_second"
+            },
+            "incarnation": {
+              "type": "string",
+              "id": 6
+            },
+            "copiedBytes": {
+              "type": "uint64",
+              "id": 7,
+              "protoName": "copied_bytes"
             }
           }
         },
@@ -1023,6 +1183,11 @@ export const descriptor = {
             "sessions": {
               "type": "uint32",
               "id": 8
+            },
+            "segments": {
+              "rule": "repeated",
+              "type": "SegmentCondition",
+              "id": 9
             }
           }
         },
@@ -1048,8 +1213,29 @@ export const descriptor = {
             "term": {
               "type": "uint64",
               "id": 2
+            },
+            "recoveryBytesPerSecond": {
+              "type": "uint64",
+              "id": 3,
+              "protoName": "recovery_bytes_per_second"
             }
           }
+        },
+        "ConditionRequest": {
+          "fields": {
+            "serverId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "server_id"
+            },
+            "volume": {
+              "type": "HeldVolume",
+              "id": 2
+            }
+          }
+        },
+        "ConditionReply": {
+          "fields": {}
         },
         "AskRequest": {
           "fields": {
@@ -1263,6 +1449,25 @@ export const descriptor = {
               "type": "uint64",
               "id": 4,
               "protoName": "confirmed_generation"
+            },
+            "inSync": {
+              "rule": "repeated",
+              "type": "InSyncMark",
+              "id": 5,
+              "protoName": "in_sync"
+            }
+          }
+        },
+        "InSyncMark": {
+          "fields": {
+            "segmentId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "segment_id"
+            },
+            "generation": {
+              "type": "uint64",
+              "id": 2
             }
           }
         },
@@ -1300,6 +1505,10 @@ export const descriptor = {
               "type": "bool",
               "id": 7,
               "protoName": "declared_dead"
+            },
+            "domain": {
+              "type": "string",
+              "id": 8
             }
           }
         },

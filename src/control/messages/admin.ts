@@ -19,6 +19,8 @@ export interface CreateVolumeRequest {
   readonly stripeUnitBytes?: number
   readonly removable?: boolean
   readonly readOnly?: boolean
+  /** Copies of each block, in different failure domains; 0 is 1. */
+  readonly mirror?: number
 }
 export interface Partition {
   readonly server: string
@@ -65,6 +67,8 @@ export interface ClearReservationsRequest {
 export interface AddServerRequest {
   readonly address: string
   readonly name: string
+  /** Failure domain; empty: the server is one of its own. */
+  readonly domain?: string
 }
 export interface ServerReply {
   readonly server: ServerStatus
@@ -88,6 +92,7 @@ export interface ServerStatus {
   readonly volumes: readonly string[]
   /** 0: never since the manager's start. */
   readonly lastHeardMs: number
+  readonly domain: string
 }
 
 export type StatusRequest = Record<string, never>
@@ -115,6 +120,20 @@ export interface VolumeStatus {
   /** Servers that have not confirmed the newest map. */
   readonly behind: readonly string[]
   readonly shutOut: ShutOut
+  readonly replicas: readonly ReplicaStatus[]
+}
+export interface ReplicaStatus {
+  readonly segmentId: string
+  readonly startBlock: number
+  readonly server: string
+  readonly primary: boolean
+  /** in-sync, behind, syncing, up-to-date, silent or gone. */
+  readonly state: string
+  /** What it lacks, of how much; 0 where that is not known. */
+  readonly behindBytes: number
+  readonly totalBytes: number
+  readonly bytesPerSecond: number
+  readonly copiedBytes: number
 }
 export interface FenceStatus {
   readonly volume: string

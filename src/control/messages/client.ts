@@ -23,7 +23,16 @@ export interface RegisterReply {
   /** Only adopted servers get data. */
   readonly adopted: boolean
   readonly term: number
+  /** The most that the server copies for recovery; 0: no limit. */
+  readonly recoveryBytesPerSecond: number
 }
+
+/** A storage server tells what became of the replicas beside its own. */
+export interface ConditionRequest {
+  readonly serverId: string
+  readonly volume: HeldVolume
+}
+export type ConditionReply = Record<string, never>
 
 export interface AskRequest {
   readonly serverId: string

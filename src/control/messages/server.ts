@@ -21,7 +21,39 @@ export interface CloseReply {
   readonly leaseLeftMs: number
   readonly drainedMs: number
   readonly sessions: number
+  /** Of the segments whose primary this server is, after everything has ended. */
+  readonly segments: readonly SegmentCondition[]
 }
+
+/** What a server sees of the other replicas of a segment. */
+export interface SegmentCondition {
+  readonly segmentId: string
+  /** As the primary sees them; empty where this server is not the primary. */
+  readonly partners: readonly PartnerCondition[]
+  /** This server is not the primary and has not heard the primary for too long. */
+  readonly primarySilent: boolean
+  /** Bytes of regions that are compared before they are served again. */
+  readonly comparingBytes: number
+  /** The disk returned errors for this replica. */
+  readonly diskFailed: boolean
+}
+export interface PartnerCondition {
+  readonly serverId: string
+  readonly state: PartnerState
+  /** What it lacks; 0 where that is not known yet. */
+  readonly behindBytes: number
+  readonly totalBytes: number
+  readonly bytesPerSecond: number
+  /** Of the partner's store, when this was seen. */
+  readonly incarnation: string
+  /** Bytes copied to it since it began to be brought up. */
+  readonly copiedBytes: number
+}
+/**
+ * `silent`: not heard for too long, cannot be used. `copying`: not in sync, is being brought up and
+ * sent all writes meanwhile. `up-to-date`: not in sync by the map, but it has flushed all there is.
+ */
+export type PartnerState = 'confirming' | 'silent' | 'copying' | 'up-to-date'
 
 export interface ActivateRequest {
   readonly order: Order
@@ -76,6 +108,7 @@ export interface HeldVolume {
   /** The highest order seen. */
   readonly order?: Order | undefined
   readonly sessions: number
+  readonly segments: readonly SegmentCondition[]
 }
 
 export interface VolumeCounters {
@@ -98,6 +131,12 @@ export interface VolumeRecord {
   readonly order: Order
   readonly closed?: Order | undefined
   readonly confirmedGeneration: Generation
+  /** Of each segment held here: the newest generation in which this replica was in sync. */
+  readonly inSync: readonly InSyncMark[]
+}
+export interface InSyncMark {
+  readonly segmentId: string
+  readonly generation: Generation
 }
 
 /** The configuration store's record of an adopted storage server. */
@@ -109,6 +148,8 @@ export interface ServerRecord {
   readonly capacityBytes: number
   readonly storeIncarnation: string
   readonly declaredDead: boolean
+  /** Failure domain; empty: the server is one of its own. */
+  readonly domain: string
 }
 
 export interface PendingFence {

@@ -40,6 +40,7 @@ const replica: fc.Arbitrary<Replica> = record({
   portals: fc.array(text),
   state: fc.constantFrom('in-sync', 'syncing', 'behind', 'gone'),
   incarnation: text,
+  number: uint32,
 })
 const segment: fc.Arbitrary<Segment> = record(
   {
@@ -98,6 +99,8 @@ const volumeMap: fc.Arbitrary<VolumeMap> = record({
   leaseMs: uint32,
   removable: fc.boolean(),
   readOnly: fc.boolean(),
+  activeFrontEnds: fc.array(record({ initiator: text, client: text })),
+  copies: uint32,
   deleted: fc.boolean(),
 })
 const versioned = record({ version: uint64, changes: fc.array(text), state: sharedState })
@@ -107,7 +110,9 @@ await t.test('maps, and messages with maps, come back as they were', async (t) =
   fc.assert(
     fc.property(volumeMap, order, (map, order) => {
       const activate = { order, map }
-      const record = { map, order, closed: order, confirmedGeneration: map.generation }
+      const { generation } = map
+      const inSync = [{ segmentId: 's', generation }]
+      const record = { map, order, closed: order, confirmedGeneration: generation, inSync }
       deepStrictEqual(volumeMapCodec.decode(volumeMapCodec.encode(map)), map)
       deepStrictEqual(activateRequestCodec.decode(activateRequestCodec.encode(activate)), activate)
       deepStrictEqual(volumeRecordCodec.decode(volumeRecordCodec.encode(record)), record)
@@ -152,6 +157,7 @@ await t.test('absent is absent, and default values are there', async (t) => {
     leaseLeftMs: 0,
     drainedMs: 0,
     sessions: 0,
+    segments: [],
   })
   const create = {
     name: 'vm1',
@@ -165,6 +171,7 @@ await t.test('absent is absent, and default values are there', async (t) => {
     stripeUnitBytes: 65536,
     removable: true,
     readOnly: false,
+    mirror: 2,
   } as const
   t.strictSame(createVolumeRequestCodec.decode(createVolumeRequestCodec.encode(create)), create)
   const status = statusReplyCodec.decode(Buffer.alloc(0))
@@ -178,6 +185,7 @@ await t.test('numbers', async (t) => {
     leaseLeftMs: 0,
     drainedMs: 0,
     sessions: 0,
+    segments: [],
   })
   t.equal(
     closeReplyCodec.decode(closeReplyCodec.encode(reply(2 ** 53 - 1))).generation,
@@ -201,6 +209,8 @@ await t.test('bytes that are no message', async (t) => {
     blocks: 8,
     segments: [],
     admissions: [],
+    activeFrontEnds: [],
+    copies: 1,
     stalePolicy: 'reject',
     holdMs: 0,
     leaseMs: 0,

@@ -84,7 +84,7 @@ class Rig {
       register: async () => {
         mustReach()
         this.registered.push(this.clock.nowMs())
-        return { adopted: true, term: 1 }
+        return { adopted: true, term: 1, recoveryBytesPerSecond: 0 }
       },
       ask: async (request) => {
         this.asked.push({ atMs: this.clock.nowMs(), request })
