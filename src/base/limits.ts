@@ -326,7 +326,29 @@ export const storageServer = {
   reopenIntervalMs: 1_000,
 } as const
 
+/** Copies of a segment on several storage servers. */
+export const mirror = {
+  mostCopies: 4,
+  /** One bit of a mask stands for so much of a replica. */
+  regionBytes: 4 * MIB,
+  heartbeatMs: 400,
+  /** While a segment waits for its lease, a partner is asked no more often than this. */
+  hurriedHeartbeatMs: 10,
+  /** A partner that answered nothing for so long cannot be used. */
+  suspectedMs: 1_200,
+  /** The confirmer of a lease counts so much longer than the one who holds it. */
+  leaseMargin: 1.1,
+  /** The clock that counts suspended time and the other one part by more: leases are void. */
+  clocksPartMs: 50,
+  clearIntervalMs: 5_000,
+  /** Set bits of one in-sync mask: what can be compared in 30 s. */
+  markedRegions: 1_024,
+  /** Regions outside the masks that are compared when a replica returns. */
+  sampledRegions: 16,
+} as const
+
 assert(pageBytes % physicalBlockBytes === 0, 'a page holds whole physical blocks')
+assert(mirror.regionBytes % pageBytes === 0, 'a region holds whole pages')
 assert(stripeUnitBytes % pageBytes === 0, 'a stripe unit holds whole pages')
 assert(leg.maxBurstBytes >= largestCommandBytes, 'the largest command fits one burst')
 assert(leg.nopDeadlineMs >= leg.nopIntervalMs, 'a ping is not overtaken by the next')

@@ -32,6 +32,7 @@ const configuration = {
   name: 'Configuration',
   methods: {
     register: unary(client.registerRequestCodec, client.registerReplyCodec),
+    condition: unary(client.conditionRequestCodec, client.conditionReplyCodec),
     ask: unary(client.askRequestCodec, client.askReplyCodec),
     getMap: unary(client.getMapRequestCodec, client.getMapReplyCodec),
     watch: serverStream(client.watchRequestCodec, client.watchEventCodec),

@@ -165,6 +165,10 @@ export class Manager {
   #configuration(): ConfigurationHandlers {
     return {
       register: (request) => this.#register(request),
+      condition: async ({ serverId }) => {
+        if (this.#store.server(serverId) !== undefined) this.#registry.refresh(serverId, 0)
+        return {}
+      },
       ask: async (request) => this.#ask(request),
       getMap: ({ volume, newerThan }) => this.#getMap(volume, newerThan),
       watch: (_request, sink) => this.#hub.watch(sink),

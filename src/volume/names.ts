@@ -19,6 +19,12 @@ export function serverVolumeIqn(server: string, volume: string): string {
   return `${authority}:${server}:${volume}`
 }
 
+/** Target name under which a server takes what other servers replicate to it. */
+export function replicationIqn(server: string): string {
+  // A dot is in no name, so it is no volume's and no server's share of one.
+  return `${authority}:${server}.replication`
+}
+
 /** InitiatorName of one of our own programs; its identity until clients authenticate. */
 export function clientIqn(uuid: string): string {
   return `${authority}:client:${uuid}`

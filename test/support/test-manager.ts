@@ -50,6 +50,7 @@ export class TestManager {
           manager.#events.emit('registered')
           return { adopted: true, term: manager.term, recoveryBytesPerSecond: 0 }
         },
+        condition: unavailable,
         ask: async (request) => {
           manager.asked.push(request)
           manager.#events.emit('asked')

@@ -102,6 +102,8 @@ export type ReportReply = Record<string, never>
 
 export const registerRequestCodec = codec<RegisterRequest>('RegisterRequest')
 export const registerReplyCodec = codec<RegisterReply>('RegisterReply')
+export const conditionRequestCodec = codec<ConditionRequest>('ConditionRequest')
+export const conditionReplyCodec = codec<ConditionReply>('ConditionReply')
 export const askRequestCodec = codec<AskRequest>('AskRequest')
 export const askReplyCodec = codec<AskReply>('AskReply', {
   toWire: (reply) =>
