@@ -24,6 +24,7 @@ import type {
 import type { Random } from '../ports/random.ts'
 import type { VolumeMap } from '../volume/map.ts'
 import { clientIqn, isName, namePatternText } from '../volume/names.ts'
+import type { Conditions } from './conditions.ts'
 import type { ManagedVolume, Outcome } from './managed-volume.ts'
 import {
   admissionOf,
@@ -50,6 +51,7 @@ import type { Volumes } from './volumes.ts'
 export interface VolumeAdminContext {
   readonly volumes: Volumes
   readonly registry: ServerRegistry
+  readonly conditions: Conditions
   readonly random: Random
   readonly handOut: (map: VolumeMap) => VolumeMap
 }

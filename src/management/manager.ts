@@ -24,6 +24,7 @@ import { ServerAdmin } from './admin-servers.ts'
 import { statusReply } from './admin-status.ts'
 import { VolumeAdmin } from './admin-volumes.ts'
 import { ClientReports } from './client-reports.ts'
+import { Conditions } from './conditions.ts'
 import { ConfigurationStore } from './configuration-store.ts'
 import { ManagementPath } from './management-path/management-path.ts'
 import { targetAddresses, targetNames } from './management-path/targets.ts'
@@ -59,6 +60,7 @@ export class Manager {
   readonly #hub: WatchHub
   readonly #waiters: MapWaiters
   readonly #reports = new ClientReports()
+  readonly #conditions: Conditions
   readonly #shutOut = new ShutOutTimes()
   readonly #path: ManagementPath
   readonly #volumeAdmin: VolumeAdmin
@@ -72,12 +74,16 @@ export class Manager {
     this.#ports = ports
     this.#store = store
     this.#waiters = new MapWaiters(clock)
+    this.#conditions = new Conditions(clock)
     this.#registry = new ServerRegistry({
       store,
       rpc,
       clock,
       log,
-      heard: (facts, volumes) => this.#volumes.heard(facts, volumes),
+      heard: (facts, volumes) => {
+        this.#conditions.heard(facts, volumes)
+        this.#volumes.heard(facts, volumes)
+      },
       changed: (serverId, what) => this.#volumes.changed(serverId, what),
       portalsChanged: (serverId) => this.#volumes.republish(serverId),
     })
@@ -102,7 +108,13 @@ export class Manager {
       refresh: (serverId, delayMs) => registry.refresh(serverId, delayMs),
       shutOut: this.#shutOut,
     })
-    this.#volumeAdmin = new VolumeAdmin({ volumes: this.#volumes, registry, random, handOut })
+    this.#volumeAdmin = new VolumeAdmin({
+      volumes: this.#volumes,
+      registry,
+      conditions: this.#conditions,
+      random,
+      handOut,
+    })
     this.#serverAdmin = new ServerAdmin(registry, this.#volumes)
     this.#sharedStates = new SharedStates({ volumes: this.#volumes, handOut })
     this.#path = new ManagementPath({
