@@ -1,6 +1,7 @@
 /**
  * Where the connections of some initiators take another way than all others: over a relay that a
- * test can cut. Looks at the first login request to see whose connection it is.
+ * test can cut. There may be more than one such way. Looks at the first login request to see whose
+ * connection it is.
  */
 import { PeekedStream } from '../../src/management/management-path/peeked-stream.ts'
 import { relay } from '../../src/management/management-path/relay.ts'
@@ -16,6 +17,8 @@ export class Junction {
   readonly side: Relay
   /** Whose connections take it, by InitiatorName; nobody's at first. */
   diverts: (initiatorName: string) => boolean = () => false
+  /** More ways, each with those who take it before all others are asked. */
+  readonly #ways: { readonly relay: Relay; takes(initiatorName: string): boolean }[] = []
   readonly #streams = new Set<ByteStream>()
   #listener: Listener | undefined
 
@@ -35,9 +38,16 @@ export class Junction {
     return this.#listener?.address ?? ''
   }
 
+  async addWay(takes: (initiatorName: string) => boolean): Promise<Relay> {
+    const relay = await Relay.open(this.#network, this.#target)
+    this.#ways.push({ relay, takes })
+    return relay
+  }
+
   async close(): Promise<void> {
     await this.#listener?.close()
     await this.side.stop()
+    for (const { relay } of this.#ways) await relay.stop()
     for (const stream of this.#streams) stream.destroy()
   }
 
@@ -51,11 +61,16 @@ export class Junction {
         const name = /InitiatorName=([^\0]*)\0/.exec(text)?.[1]
         if (name === undefined) return
         peeked.handOver()
-        const address = this.diverts(name) ? this.side.address : this.#target
-        void this.#connect(address, peeked).finally(() => this.#streams.delete(near))
+        void this.#connect(this.#addressFor(name), peeked).finally(() => this.#streams.delete(near))
       },
       () => this.#streams.delete(near),
     )
+  }
+
+  #addressFor(initiatorName: string): string {
+    const way = this.#ways.find(({ takes }) => takes(initiatorName))
+    if (way !== undefined) return way.relay.address
+    return this.diverts(initiatorName) ? this.side.address : this.#target
   }
 
   /** Resolves when the connection is over. */

@@ -14,6 +14,8 @@ export interface WriterOptions {
   readonly offsetBytes: number
   readonly slots: number
   readonly slotBytes: number
+  /** Reads a slot back after each write, and keeps what is not as it was acknowledged. */
+  readonly verifies?: boolean
 }
 
 export class QemuWriter {
@@ -24,6 +26,8 @@ export class QemuWriter {
   readonly latenciesMs: number[] = []
   /** What qemu-io said of commands that failed. */
   readonly errors: string[] = []
+  /** What was read back and was not what had been acknowledged. */
+  readonly stale: string[] = []
   #text = ''
   #wake: (() => void) | undefined
   #stopping = false
@@ -75,10 +79,8 @@ export class QemuWriter {
   /** Reads every written slot back; the slots that do not hold their last acknowledged write. */
   async verify(): Promise<number[]> {
     const wrong: number[] = []
-    for (const [slot, pattern] of this.#acknowledged.entries()) {
-      if (pattern === 0) continue
-      const said = await this.command(`read -P ${pattern} ${this.#range(slot)}`)
-      if (!/^read \d+\/\d+ bytes/m.test(said) || /verification failed/i.test(said)) wrong.push(slot)
+    for (const slot of this.#acknowledged.keys()) {
+      if ((await this.#readBack(slot)) !== '') wrong.push(slot)
     }
     return wrong
   }
@@ -104,7 +106,24 @@ export class QemuWriter {
       if (/^wrote \d+\/\d+ bytes/m.test(said)) this.#acknowledged[slot] = pattern
       else this.errors.push(said)
       this.#next++
+      if (this.#options.verifies === true) await this.#verifyOne(slot)
     }
+  }
+
+  /** A slot that was not written just now, for as long as there is one. */
+  async #verifyOne(written: number): Promise<void> {
+    const { slots } = this.#options
+    const said = await this.#readBack((written + Math.ceil(slots / 2)) % slots)
+    if (/verification failed/i.test(said)) this.stale.push(said)
+    else if (said !== '') this.errors.push(said)
+  }
+
+  /** What was said where the slot does not hold its last acknowledged write; empty: it does. */
+  async #readBack(slot: number): Promise<string> {
+    const pattern = this.#acknowledged[slot] ?? 0
+    if (pattern === 0) return ''
+    const said = await this.command(`read -P ${pattern} ${this.#range(slot)}`)
+    return /^read \d+\/\d+ bytes/m.test(said) && !/verification failed/i.test(said) ? '' : said
   }
 
   #range(slot: number): string {
