@@ -8,6 +8,8 @@ export class UnitCounters {
   readBytes = 0
   writtenBytes = 0
   viaManagementPath = 0
+  resyncedBytes = 0
+  repairedBytes = 0
   readonly #refusals = new Map<Reason, number>()
 
   refused(reason: Reason): void {
@@ -16,7 +18,9 @@ export class UnitCounters {
 
   describe(volumeId: string): VolumeCounters {
     const { reads, writes, readBytes, writtenBytes, viaManagementPath } = this
+    const { resyncedBytes, repairedBytes } = this
     const refusals = [...this.#refusals].map(([reason, count]) => ({ reason, count }))
-    return { volumeId, reads, writes, readBytes, writtenBytes, viaManagementPath, refusals }
+    const bytes = { readBytes, writtenBytes, resyncedBytes, repairedBytes }
+    return { volumeId, reads, writes, ...bytes, viaManagementPath, refusals }
   }
 }

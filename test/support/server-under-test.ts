@@ -155,14 +155,14 @@ export interface Ended {
   readonly data: Buffer
 }
 
-/** LUN 0 over a leg, with a generation that the test may change at any time. */
+/** LUN 0 over a leg, with a generation that the test may change at any time, or none. */
 export class FencedDisk {
   readonly leg: Leg
-  generation: bigint
+  generation: bigint | undefined
 
-  constructor(leg: Leg, generation: number) {
+  constructor(leg: Leg, generation?: number) {
     this.leg = leg
-    this.generation = BigInt(generation)
+    this.generation = generation === undefined ? undefined : BigInt(generation)
   }
 
   read(lba: number, blocks: number): Promise<Ended> {
@@ -200,7 +200,8 @@ export class FencedDisk {
     cdb: Buffer,
     data: { readonly dataOut?: readonly Buffer[]; readonly dataInBytes?: number },
   ): Promise<Ended> {
-    const header = encodeGenerationHeader(this.generation, 0)
+    const { generation } = this
+    const header = generation === undefined ? undefined : encodeGenerationHeader(generation, 0)
     return ended(await this.leg.submit({ lun: 0, cdb, header, ...data }).answer)
   }
 }

@@ -1082,6 +1082,16 @@ export const descriptor = {
               "rule": "repeated",
               "type": "RefusalCount",
               "id": 7
+            },
+            "resyncedBytes": {
+              "type": "uint64",
+              "id": 8,
+              "protoName": "resynced_bytes"
+            },
+            "repairedBytes": {
+              "type": "uint64",
+              "id": 9,
+              "protoName": "repaired_bytes"
             }
           }
         },

@@ -119,6 +119,10 @@ export interface VolumeCounters {
   readonly writtenBytes: number
   readonly viaManagementPath: number
   readonly refusals: readonly RefusalCount[]
+  /** Content that brought a replica here up to date. */
+  readonly resyncedBytes: number
+  /** Content replaced because it could not be read, or was not like the other copies'. */
+  readonly repairedBytes: number
 }
 export interface RefusalCount {
   readonly reason: number
