@@ -36,18 +36,22 @@ export interface PartnerCall {
   readonly resync?: boolean
 }
 
+export interface PartnerWrite extends PartnerCall {
+  readonly forceUnitAccess?: boolean
+  /** After any crash there is all of it or nothing. */
+  readonly atomic?: boolean
+}
+
 export interface Partner {
   readonly serverId: string
   /** A session stands: a call may succeed. */
   readonly up: boolean
   /** Resolves at the next time that `up`, or what the partner confirms, may have changed. */
   changed(): Promise<void>
+  /** Ends the session: every call under way rejects with `lost`, and a new session is opened. */
+  abandon(): void
   /** Durable before it resolves where `forceUnitAccess`. The buffers are borrowed until it settles. */
-  write(
-    call: PartnerCall & { readonly forceUnitAccess?: boolean },
-    lba: number,
-    data: readonly Buffer[],
-  ): Promise<void>
+  write(call: PartnerWrite, lba: number, data: readonly Buffer[]): Promise<void>
   unmap(call: PartnerCall, extents: readonly BlockExtent[]): Promise<void>
   /** Everything it was sent and has answered is durable. */
   flush(call: PartnerCall): Promise<void>
