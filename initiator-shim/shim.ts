@@ -11,6 +11,7 @@ import {
   serveShimStatus,
 } from '../src/control/services.ts'
 import type { LoginPolicy } from '../src/iscsi/login-policy.ts'
+import { LoginNumbers } from '../src/leg/login-numbers.ts'
 import { Portal, type PortalPlace } from '../src/portal/portal.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Log } from '../src/ports/log.ts'
@@ -23,7 +24,6 @@ import { FrontVolume } from './device/front-volume.ts'
 import { FrontHost } from './front/front-host.ts'
 import { Liveness } from './front/liveness.ts'
 import { MapWatch } from './map-watch.ts'
-import { LoginNumbers } from './paths/login-numbers.ts'
 import type { PathPorts, PathReport } from './paths/server-path.ts'
 import { shimStatus } from './shim-status.ts'
 

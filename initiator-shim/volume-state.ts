@@ -2,9 +2,10 @@
  * What this front end knows of one volume now: the newest map, with its routing and our admission.
  * It never goes back to an older generation. Owned by the shim; changed in one turn, then told.
  */
+
+import { Signal } from '../src/leg/signal.ts'
 import type { Admission, Replica, Segment, VolumeMap } from '../src/volume/map.ts'
 import { Routing } from '../src/volume/routing.ts'
-import { Signal } from './signal.ts'
 
 export class VolumeState {
   /** Notified after every change. */

@@ -9,6 +9,7 @@ import { background } from '../../src/base/background.ts'
 import { StorageError } from '../../src/base/errors.ts'
 import { shim } from '../../src/base/limits.ts'
 import type { ConfigurationClient } from '../../src/control/services.ts'
+import { anyOf, Signal } from '../../src/leg/signal.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import type { Log } from '../../src/ports/log.ts'
 import type {
@@ -19,7 +20,6 @@ import type {
 } from '../../src/scsi/unit-settings.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
 import { initialState, outcomeOf, type VersionedState } from '../../src/volume/shared-state.ts'
-import { anyOf, Signal } from '../signal.ts'
 import type { VolumeState } from '../volume-state.ts'
 
 export interface VolumeSettingsOptions {
@@ -40,7 +40,7 @@ interface How {
 export class VolumeSettings implements UnitSettings {
   readonly #options: VolumeSettingsOptions
   /** Begins the names of our changes, which no other process uses. */
-  readonly #prefix: string
+  readonly owner: string
   #changes = 0
   #known: VersionedState = initialState
   /** What is known, with what has yet to be undone everywhere. */
@@ -51,7 +51,7 @@ export class VolumeSettings implements UnitSettings {
 
   constructor(options: VolumeSettingsOptions) {
     this.#options = options
-    this.#prefix = `${options.client} ${options.clock.wallMs()}`
+    this.owner = `${options.client} ${options.clock.wallMs()}`
   }
 
   /** The same object until a newer version comes, in however many maps. */
@@ -60,9 +60,14 @@ export class VolumeSettings implements UnitSettings {
     return this.#shown
   }
 
+  /** Whether that is this process, or a former one of the same client, which has ended. */
+  isOfThisClient(owner: string): boolean {
+    return owner.startsWith(`${this.#options.client} `)
+  }
+
   /** Whether the newest change was made by this front end. */
   isOwn({ changes }: VersionedState): boolean {
-    return changes.at(-1)?.startsWith(this.#prefix) ?? false
+    return changes.at(-1)?.startsWith(this.owner) ?? false
   }
 
   async change(former: SharedState, next: SharedState, how: How): Promise<ChangeOutcome> {
@@ -134,7 +139,7 @@ export class VolumeSettings implements UnitSettings {
     if (!managerConnected() || state.gone) return 'unavailable'
     this.#changes++
     const formerVersion = this.#known.version
-    const change = `${this.#prefix}.${this.#changes}`
+    const change = `${this.owner}.${this.#changes}`
     const { volumeId } = state.map
     const request = { client, volumeId, change, formerVersion, state: next, takesAway }
     const giveUpMs = clock.nowMs() + shim.sharedStateDeadlineMs

@@ -6,9 +6,9 @@
  * A proof that ages is renewed beside the commands, so that these wait only after a silence.
  */
 import { shim } from '../../src/base/limits.ts'
+import { Signal } from '../../src/leg/signal.ts'
 import type { FrontSession } from '../../src/portal/portal-host.ts'
 import type { Clock } from '../../src/ports/clock.ts'
-import { Signal } from '../signal.ts'
 
 interface Proof {
   asking: boolean

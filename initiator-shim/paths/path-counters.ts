@@ -1,6 +1,6 @@
 /** What went over the paths to one server, by route. Plain counters for the status; never reset. */
 
-export type Route = 'direct' | 'management'
+import type { Route } from '../../src/leg/probe-race.ts'
 
 export interface RouteCounters {
   commands: number

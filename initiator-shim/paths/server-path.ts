@@ -12,15 +12,15 @@ import { assert } from '../../src/base/assert.ts'
 import { shim } from '../../src/base/limits.ts'
 import type { Leg } from '../../src/leg/leg.ts'
 import type { LegCommand, LegTask } from '../../src/leg/leg-command.ts'
+import type { LoginNumbers } from '../../src/leg/login-numbers.ts'
 import { openLeg, probe } from '../../src/leg/open-leg.ts'
+import { ProbeRace, type Way } from '../../src/leg/probe-race.ts'
+import { anyOf, Signal } from '../../src/leg/signal.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import type { Log } from '../../src/ports/log.ts'
 import type { Network } from '../../src/ports/network.ts'
 import { encodeGenerationHeader, FenceFlag } from '../../src/volume/generation-header.ts'
-import { anyOf, Signal } from '../signal.ts'
-import type { LoginNumbers } from './login-numbers.ts'
 import type { PathCounters } from './path-counters.ts'
-import { ProbeRace, type Way } from './probe-race.ts'
 
 /** Told to the manager. */
 export interface PathReport {

@@ -3,10 +3,10 @@
  * servers, and how it is to end if it has to end before they answered. Owned by the router.
  */
 import type { LegTask } from '../../src/leg/leg-command.ts'
+import { Signal } from '../../src/leg/signal.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 import { checkCondition, type ScsiResult, Status } from '../../src/scsi/result.ts'
 import { LOGICAL_UNIT_COMMUNICATION_FAILURE, SenseKey } from '../../src/scsi/sense.ts'
-import { Signal } from '../signal.ts'
 
 /** Why no piece is sent any more: `aborted` has no answer for the initiator, the others are it. */
 export type Verdict = ScsiResult | 'aborted'

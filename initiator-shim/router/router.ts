@@ -17,8 +17,11 @@ import { PieceRunner, type RunnerParts } from './piece-runner.ts'
 import { RouterCounters } from './router-counters.ts'
 
 export interface RouterOptions extends Omit<RunnerParts, 'holds' | 'counters' | 'held'> {
-  /** A reservation of another initiator keeps the task from being carried out. */
-  readonly conflicts: (task: PortalTask) => boolean
+  /**
+   * What initiators set on the volume that keeps the task from being carried out, or from going on:
+   * its answer.
+   */
+  readonly keptFrom: (task: PortalTask) => ScsiResult | undefined
   /** How long commands are held before NOT READY. */
   readonly holdMs: () => number
 }
@@ -41,14 +44,14 @@ export class Router {
   /** Commands under way, each with the way to answer it at once. */
   readonly #live = new Map<Command, (outcome: RouterOutcome) => void>()
   readonly #held = new Set<Command>()
-  readonly #conflicts: (task: PortalTask) => boolean
+  readonly #keptFrom: (task: PortalTask) => ScsiResult | undefined
   #admission: number
   #tick: Cancel | undefined
 
   constructor(options: RouterOptions) {
     const { state, clock } = options
     this.#state = state
-    this.#conflicts = options.conflicts
+    this.#keptFrom = options.keptFrom
     this.#admission = state.admission.admission
     this.holds = new Holds(clock, options.holdMs)
     this.#parts = {
@@ -62,9 +65,10 @@ export class Router {
   /** Runs the pieces of one front command. Settles when nothing of it is under way any more. */
   run(task: PortalTask, requests: readonly PieceRequest[]): Promise<RouterOutcome> {
     // A command of several requests asks for each: reservations may have changed since it began.
-    if (this.#state.admission.fenced || this.#conflicts(task)) {
+    const result = this.#state.admission.fenced ? conflict : this.#keptFrom(task)
+    if (result !== undefined) {
       this.counters.conflicts++
-      return Promise.resolve({ kind: 'failed', result: conflict })
+      return Promise.resolve({ kind: 'failed', result })
     }
     this.counters.commands++
     const command = new Command(task, this.#parts.clock.nowMs())
@@ -106,7 +110,7 @@ export class Router {
   mapChanged(): void {
     const { admission } = this.#state.admission
     if (admission === this.#admission) {
-      this.#endConflicting()
+      this.#endKept()
       return
     }
     this.#admission = admission
@@ -118,14 +122,15 @@ export class Router {
   }
 
   /**
-   * What a reservation of another now forbids is not sent any more. What of it is at a server may be
+   * What a reservation of another or a sanitize operation now forbids is not sent any more. What of it is at a server may be
    * carried out there: then it was before the change, for its generation is the former one.
    */
-  #endConflicting(): void {
+  #endKept(): void {
     for (const command of this.#live.keys()) {
-      if (command.verdict !== undefined || !this.#conflicts(command.task)) continue
+      const result = command.verdict === undefined ? this.#keptFrom(command.task) : undefined
+      if (result === undefined) continue
       this.counters.conflicts++
-      command.end(conflict)
+      command.end(result)
     }
   }
 

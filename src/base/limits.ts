@@ -34,6 +34,8 @@ export const leg = {
   commandDeadlineMs: 5_000,
   /** Pings of a target that are answered while it does not read what it was sent. */
   pingsWhileFull: 64,
+  /** How much longer an answer of the management path waits for one of a direct portal. */
+  directGraceMs: 20,
 } as const
 
 /** Byte streams between hosts. */
@@ -111,8 +113,6 @@ export const shim = {
   retryFirstMs: 5,
   retryLongestMs: 100,
   probeDeadlineMs: 1_000,
-  /** How much longer an answer of the management path waits for one of a direct portal. */
-  directGraceMs: 20,
   reconnectFirstMs: 20,
   reconnectLongestMs: 500,
   /** Direct I/O is taken up again after so many good probes in a row. */
@@ -132,6 +132,9 @@ export const shim = {
   /** What ends with a session ends everywhere: tried again after the first, waited for at a stop. */
   revertRetryMs: 1_000,
   revertSettleMs: 2_000,
+  /** A sanitize operation of which nothing was heard for so long is taken over from its front end. */
+  sanitizeTakeOverMs: 60_000,
+  sanitizeResumeRetryMs: 5_000,
   sharedStateDeadlineMs: 12_000,
 } as const
 
@@ -257,6 +260,8 @@ export const unitState = {
   softThresholdShare: 10,
   /** A sanitize operation tries again so long after its unit could not serve. */
   sanitizeRetryMs: 500,
+  /** How often it is recorded how far a sanitize operation came. */
+  sanitizeRecordMs: 10_000,
   /** A sanitize operation leaves the rest of the disk's speed to others. */
   sanitizeBytesPerSecond: 128 * MIB,
   /** REPORT SUPPORTED OPERATION CODES: what a command usually takes, and when to give it up. */

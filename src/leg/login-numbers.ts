@@ -4,7 +4,7 @@
  * ending its successor. One for the whole program, because a server may compare the logins of all
  * our sessions. A clock that went back is found out by the first refusal, which says the number known.
  */
-import type { Clock } from '../../src/ports/clock.ts'
+import type { Clock } from '../ports/clock.ts'
 
 export class LoginNumbers {
   readonly #clock: Clock

@@ -2,7 +2,7 @@
  * A place to wait until something may have changed. A waiter is called once and looks again for
  * itself; nothing is carried along, so a notification that comes too early or too often is harmless.
  */
-import type { Cancel, Clock } from '../src/ports/clock.ts'
+import type { Cancel, Clock } from '../ports/clock.ts'
 
 export class Signal {
   #waiters = new Set<() => void>()

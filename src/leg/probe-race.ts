@@ -3,10 +3,12 @@
  * order in which they answer. A direct portal goes before the management path when both answer at
  * about the same time. It only asks; sessions are logged in by the caller, one at a time.
  */
-import { shim } from '../../src/base/limits.ts'
-import type { Clock } from '../../src/ports/clock.ts'
-import { anyOf, Signal } from '../signal.ts'
-import type { Route } from './path-counters.ts'
+import { leg } from '../base/limits.ts'
+import type { Clock } from '../ports/clock.ts'
+import { anyOf, Signal } from './signal.ts'
+
+/** Straight to the server, or relayed by the manager. */
+export type Route = 'direct' | 'management'
 
 export interface Way {
   readonly route: Route
@@ -31,7 +33,7 @@ export class ProbeRace {
     this.#open[way.route]--
     if (good) this.#answered[way.route].push(way)
     if (good && way.route === 'management' && this.#graceUntilMs === Number.POSITIVE_INFINITY) {
-      this.#graceUntilMs = this.#clock.nowMs() + shim.directGraceMs
+      this.#graceUntilMs = this.#clock.nowMs() + leg.directGraceMs
     }
     this.#changed.notify()
   }
