@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { ReplicaStatus } from '../../src/control/messages/admin.ts'
-import { HandCluster, type HandServer, type HandShim } from '../support/hand-cluster.ts'
+import { HandCluster, type HandServer } from '../support/hand-cluster.ts'
 import { describe, type Initiator } from '../support/initiator.ts'
 
 const MIB = 1024 * 1024
