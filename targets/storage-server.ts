@@ -195,7 +195,9 @@ export class StorageServer {
         const { generation, drainedMs } = await volumes.close(request)
         // One replica a segment: there is no lease that could still run.
         const sessionCount = sessions(request.volumeId)
-        return { generation, leaseLeftMs: 0, drainedMs, sessions: sessionCount, segments: [] }
+        const incarnations = volumes.get(request.volumeId)?.incarnations() ?? []
+        const answer = { generation, leaseLeftMs: 0, drainedMs, sessions: sessionCount }
+        return { ...answer, segments: [], incarnations }
       },
       activate: async (request) => {
         mustHave(request.order)

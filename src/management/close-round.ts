@@ -146,7 +146,7 @@ export class CloseRound {
     } catch (error) {
       if (!(error instanceof StorageError && error.code === 'not-found')) throw error
       if (!(await absent(serverId))) throw error
-      const reply = { generation: 0, leaseLeftMs: 0, drainedMs: 0, sessions: 0, segments: [] }
+      const reply = { generation: 0, leaseLeftMs: 0, drainedMs: 0, sessions: 0, segments: [], incarnations: [] }
       this.#answers.set(serverId, { serverId, order, reply, leaseEndsMs: 0 })
     }
   }

@@ -181,7 +181,9 @@ export class ServerRig {
       serveStorageServer({
         close: async (request) => {
           const { generation, drainedMs } = await volumes.close(request)
-          return { generation, leaseLeftMs: 0, drainedMs, sessions: this.sessions, segments: [] }
+          const incarnations = volumes.get(request.volumeId)?.incarnations() ?? []
+          const answer = { generation, leaseLeftMs: 0, drainedMs, sessions: this.sessions }
+          return { ...answer, segments: [], incarnations }
         },
         activate: async (request) => ({ incarnations: await volumes.activate(request) }),
         reopen: async (request) => {

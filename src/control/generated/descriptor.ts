@@ -760,6 +760,49 @@ export const descriptor = {
             "reservations": {
               "type": "ReservationTable",
               "id": 6
+            },
+            "sanitize": {
+              "type": "Sanitize",
+              "id": 7
+            }
+          }
+        },
+        "Sanitize": {
+          "fields": {
+            "failed": {
+              "type": "bool",
+              "id": 1
+            },
+            "allowUnrestrictedExit": {
+              "type": "bool",
+              "id": 2,
+              "protoName": "allow_unrestricted_exit"
+            },
+            "owner": {
+              "type": "string",
+              "id": 3
+            },
+            "passes": {
+              "type": "uint32",
+              "id": 4
+            },
+            "inverts": {
+              "type": "bool",
+              "id": 5
+            },
+            "pattern": {
+              "type": "bytes",
+              "id": 6
+            },
+            "passesDone": {
+              "type": "uint32",
+              "id": 7,
+              "protoName": "passes_done"
+            },
+            "nextLba": {
+              "type": "uint64",
+              "id": 8,
+              "protoName": "next_lba"
             }
           }
         },
@@ -904,6 +947,11 @@ export const descriptor = {
               "rule": "repeated",
               "type": "SegmentCondition",
               "id": 5
+            },
+            "incarnations": {
+              "rule": "repeated",
+              "type": "SegmentIncarnation",
+              "id": 6
             }
           }
         },

@@ -23,6 +23,8 @@ export interface CloseReply {
   readonly sessions: number
   /** Of the segments whose primary this server is, after everything has ended. */
   readonly segments: readonly SegmentCondition[]
+  /** Of the store behind each segment held here, as it is now. */
+  readonly incarnations: readonly SegmentIncarnation[]
 }
 
 /** What a server sees of the other replicas of a segment. */
