@@ -11,6 +11,7 @@
 import { background } from '../../src/base/background.ts'
 import { StorageError } from '../../src/base/errors.ts'
 import {
+  type CloseReply,
   compareOrders,
   type HeldVolume as HeldVolumeMessage,
   type Order,
@@ -19,10 +20,13 @@ import {
 } from '../../src/control/messages/server.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import type { Log } from '../../src/ports/log.ts'
-import type { Segment, VolumeMap } from '../../src/volume/map.ts'
+import type { VolumeMap } from '../../src/volume/map.ts'
 import { BegunOperations } from './begun-operations.ts'
+import { inSyncGeneration, inSyncMarks } from './in-sync-marks.ts'
+import { missingSegments, takeUpReplicas } from './replica-changes.ts'
 import type { SegmentStore } from './segment-store.ts'
 import { heldSegments, type SegmentView, segmentViews } from './segment-views.ts'
+import type { VolumeMirrors } from './volume-mirrors.ts'
 import type { VolumeRecords } from './volume-records.ts'
 
 export interface HeldVolumeContext {
@@ -33,7 +37,12 @@ export interface HeldVolumeContext {
   readonly log: Log
   /** Called in the turn in which what this volume says of itself changed. */
   changed(volume: HeldVolume): void
+  /** Called once for each volume; without it none of its segments may have a second replica. */
+  mirrors?(volume: HeldVolume): VolumeMirrors
 }
+
+/** What a close has to say of itself; who else is concerned is added above. */
+export type Closed = Omit<CloseReply, 'sessions'>
 
 export class HeldVolume {
   readonly volumeId: string
@@ -49,6 +58,7 @@ export class HeldVolume {
   /** Activates under way: what they say is the answer, so nothing is asked meanwhile. */
   #takingUp = 0
   #views: ReadonlyMap<string, SegmentView> = new Map()
+  readonly #mirrors: VolumeMirrors | undefined
   #applying: Promise<void> = Promise.resolve()
 
   /** As read at start, or `unheard` for a volume that this server has no record of. */
@@ -57,6 +67,7 @@ export class HeldVolume {
     this.#record = record
     this.#established = record.confirmedGeneration > 0
     this.volumeId = record.map.volumeId
+    this.#mirrors = context.mirrors?.(this)
     this.#look()
   }
 
@@ -103,11 +114,16 @@ export class HeldVolume {
     return true
   }
 
+  /** The newest generation in which this server's replica of a segment was in sync; 0: none. */
+  inSyncGeneration(segmentId: string): number {
+    return inSyncGeneration(this.#record.inSync, segmentId)
+  }
+
   /**
    * Admits nothing from this turn on, durably; resolves when what had begun has ended. Says which
-   * generation it closed.
+   * generation it closed, and what of the replicas elsewhere.
    */
-  async close(order: Order): Promise<{ generation: number; drainedMs: number }> {
+  async close(order: Order): Promise<Closed> {
     this.#mustBeHigher(order)
     // A volume that is closed already stays so by its first close: whoever undoes this one knows
     // nothing of what the first was for.
@@ -116,10 +132,14 @@ export class HeldVolume {
     this.#replace({ ...this.#record, order, closed })
     const durable = this.#context.records.save(this.#record)
     await Promise.all([durable, this.begun.drained()])
+    await this.#mirrors?.settle()
     this.#mustBeNewest(order)
     return {
       generation: this.map.generation,
+      leaseLeftMs: Math.ceil(this.#mirrors?.leaseLeftMs() ?? 0),
       drainedMs: Math.round(this.#context.clock.nowMs() - startedMs),
+      segments: this.#mirrors?.conditions() ?? [],
+      incarnations: this.incarnations(),
     }
   }
 
@@ -201,7 +221,7 @@ export class HeldVolume {
       serving: this.#serving,
       order: this.order,
       sessions,
-      segments: [],
+      segments: this.#mirrors?.conditions() ?? [],
     }
   }
 
@@ -226,7 +246,9 @@ export class HeldVolume {
     this.#switching = false
     this.#confirmed = true
     this.#established = true
-    const { inSync } = this.#record
+    const held = heldSegments(map, this.#context.serverId)
+    const incarnation = (segmentId: string) => this.#incarnation(segmentId)
+    const inSync = inSyncMarks(this.#record.inSync, held, map.generation, incarnation)
     this.#replace({ map, order, closed: undefined, confirmedGeneration: map.generation, inSync })
     // Without a record a server does not know that there is something to ask about; and a manager
     // forgets a volume once its servers have freed it, and then nobody is left to ask.
@@ -238,46 +260,30 @@ export class HeldVolume {
   async #apply(order: Order, map: VolumeMap): Promise<void> {
     const applied = this.#applying.then(async () => {
       this.#mustBeNewest(order)
-      await this.#applyToStore(map)
+      await this.#applyToReplicas(map)
     })
     // Whoever comes next waits for the end of this one, not for its success.
     this.#applying = applied.catch(() => undefined)
     await applied
   }
 
-  async #applyToStore(map: VolumeMap): Promise<void> {
-    const { store, serverId } = this.#context
-    const next = heldSegments(map, serverId)
-    const { blockBytes } = map
-    for (const { segment } of next) await this.#applySegment({ ...segment, blockBytes })
-    const kept = new Set(next.map(({ segment }) => segment.segmentId))
-    for (const { segmentId } of this.map.segments) {
-      if (!kept.has(segmentId) && store.replicaBlocks(segmentId) !== undefined) {
-        this.#context.log.info('replica dropped', { volume: map.name, segmentId })
-        await store.dropReplica(segmentId)
-      }
-    }
+  async #applyToReplicas(map: VolumeMap): Promise<void> {
+    const { store, serverId, log } = this.#context
+    const created = missingSegments(store, map, serverId)
+    await this.#forgetMarks(created)
+    const believed = (id: string) =>
+      this.#established && this.#views.get(id)?.replica.incarnation === store.incarnation
+    // Before replicas are made, so that whoever tries again finds them missing as well.
+    await this.#mirrors?.prepare({ from: this.map, to: map, created })
+    await takeUpReplicas({ store, serverId, log, from: this.map, to: map, believed })
   }
 
-  async #applySegment({
-    segmentId,
-    blocks,
-    blockBytes,
-  }: Pick<Segment, 'segmentId' | 'blocks'> & Pick<VolumeMap, 'blockBytes'>): Promise<void> {
-    const { store } = this.#context
-    const held = store.replicaBlocks(segmentId)
-    if (held === undefined) {
-      this.#mustNotBeLost(segmentId)
-      await store.createReplica(segmentId, blocks, blockBytes)
-    } else if (held !== blocks) await store.resizeReplica(segmentId, blocks)
-  }
-
-  /** An empty replica in the place of one that vanished would show zeros where data were. */
-  #mustNotBeLost(segmentId: string): void {
-    const replica = this.#views.get(segmentId)?.replica
-    if (!this.#established || replica?.incarnation !== this.#context.store.incarnation) return
-    const text = `replica ${segmentId} is missing from the store, which says that it lost nothing`
-    throw new StorageError('not-a-store', `volume ${this.map.name}: ${text}`)
+  /** Durable before an empty replica is made: it must not pass for the one that was in sync. */
+  async #forgetMarks(segmentIds: ReadonlySet<string>): Promise<void> {
+    const inSync = this.#record.inSync.filter(({ segmentId }) => !segmentIds.has(segmentId))
+    if (inSync.length === this.#record.inSync.length) return
+    this.#replace({ ...this.#record, inSync })
+    await this.#context.records.save(this.#record)
   }
 
   #incarnation(segmentId: string): string | undefined {
@@ -296,6 +302,7 @@ export class HeldVolume {
     const { serverId } = this.#context
     const incarnation = (segmentId: string) => this.#incarnation(segmentId)
     this.#views = segmentViews({ map: this.map, serverId, state: this.state, incarnation })
+    this.#mirrors?.look(this.#views)
   }
 
   /**
