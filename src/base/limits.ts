@@ -150,6 +150,9 @@ export const fileIo = {
   quickToForget: 1_000,
 } as const
 
+/** Digests of contents from this size on are made in the thread pool. */
+export const digestInPoolBytes = 16 * KIB
+
 /** The page store. */
 export const store = {
   /** Read buffers of one plain file that wait to be used again. */
@@ -199,6 +202,8 @@ export const manager = {
   relayDialMs: 2_000,
   relayDialApartMs: 200,
   relayConnections: 1_000,
+  /** Part of each server that only recovery may fill, once anything is mirrored. */
+  reservedShare: 0.1,
   /** Defaults of a volume. */
   holdMs: 60_000,
   leaseMs: 2_000,
@@ -334,6 +339,8 @@ export const storageServer = {
 /** Copies of a segment on several storage servers. */
 export const mirror = {
   mostCopies: 4,
+  /** Flat LUNs, of which 0 stands for no single replica. */
+  replicasOnServer: 16_383,
   /** One bit of a mask stands for so much of a replica. */
   regionBytes: 4 * MIB,
   heartbeatMs: 400,
@@ -350,10 +357,29 @@ export const mirror = {
   markedRegions: 1_024,
   /** Regions outside the masks that are compared when a replica returns. */
   sampledRegions: 16,
+  /** Read at once to be digested: so much of the event loop's time is taken in one go at most. */
+  digestPieceBytes: 256 * KIB,
+  /** Compared and copied under one lock, which clients that want the same blocks wait for. */
+  copyPieceBytes: 1 * MIB,
+  /** Regions that one replica is brought up by at the same time. */
+  bringUpRegions: 2,
+  /** Marked regions that are compared at the same time. */
+  comparedRegions: 4,
+  /** What failed for a reason that only time cures is tried again: the first delay, the longest. */
+  retryFirstMs: 50,
+  retryLongestMs: 1_000,
+  /** Rates told to people are of the last so many milliseconds. */
+  rateWindowMs: 5_000,
+  /** Differences that a verification names; it counts all. */
+  namedDifferences: 16,
 } as const
 
 assert(pageBytes % physicalBlockBytes === 0, 'a page holds whole physical blocks')
 assert(mirror.regionBytes % pageBytes === 0, 'a region holds whole pages')
+assert(mirror.copyPieceBytes % pageBytes === 0, 'a piece holds whole pages')
+assert(mirror.regionBytes % mirror.copyPieceBytes === 0, 'a region holds whole pieces')
+assert(mirror.digestPieceBytes % pageBytes === 0, 'a piece holds whole pages')
+assert(mirror.copyPieceBytes <= largestCommandBytes, 'a piece is no larger than a command')
 assert(stripeUnitBytes % pageBytes === 0, 'a stripe unit holds whole pages')
 assert(leg.maxBurstBytes >= largestCommandBytes, 'the largest command fits one burst')
 assert(leg.nopDeadlineMs >= leg.nopIntervalMs, 'a ping is not overtaken by the next')

@@ -56,6 +56,7 @@ const adminService = {
     clearReservations: unary(admin.clearReservationsRequestCodec, admin.volumeReplyCodec),
     admit: unary(admin.admitRequestCodec, admin.volumeReplyCodec),
     addServer: unary(admin.addServerRequestCodec, admin.serverReplyCodec),
+    setDomain: unary(admin.setDomainRequestCodec, admin.serverReplyCodec),
     listServers: unary(admin.listServersRequestCodec, admin.listServersReplyCodec),
     showServer: unary(admin.showServerRequestCodec, admin.serverReplyCodec),
     removeServer: unary(admin.removeServerRequestCodec, admin.removeServerReplyCodec),

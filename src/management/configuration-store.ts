@@ -30,6 +30,7 @@ import {
   volumeKey,
   volumePrefix,
 } from './keys.ts'
+import { withNumbers } from './replica-numbers.ts'
 
 /** A map before its commit gives it a generation. */
 export type MapDraft = Omit<VolumeMap, 'generation'>
@@ -50,6 +51,8 @@ export class ConfigurationStore {
     this.#tellFailure = resolve
   })
   readonly #volumes = new Map<string, VolumeMap>()
+  /** Maps on their way into the store. A commit that fails ends the store's use. */
+  readonly #committing = new Set<VolumeMap>()
   readonly #deleted = new Set<string>()
   readonly #servers = new Map<string, ServerRecord>()
   readonly #fences = new Map<string, PendingFence>()
@@ -112,14 +115,19 @@ export class ConfigurationStore {
     return this.#fences.get(volumeId)
   }
 
-  /** The decision: the map with the next generation, once it is durable. */
+  /**
+   * The decision: the map with the next generation, once it is durable. Replicas that have no
+   * number yet get the smallest that no other replica on their server has.
+   */
   async commitMap(draft: MapDraft, extras: CommitExtras = {}): Promise<VolumeMap> {
     const before = this.#counter
-    const map: VolumeMap = { ...draft, generation: asGeneration(before + 1) }
+    const taken = [...this.#volumes.values(), ...this.#committing]
+    const map = { ...withNumbers(draft, taken), generation: asGeneration(before + 1) }
     const { volumeId } = map
     const remove = extras.settlesFence === true ? [fenceKey(volumeId)] : []
     // Taken before the wait: the next commit of this turn builds on this one.
     this.#counter = map.generation
+    this.#committing.add(map)
     await this.#transact({
       require: [{ key: counterKey, value: before === 0 ? undefined : encodeNumber(before) }],
       put: [
@@ -128,6 +136,7 @@ export class ConfigurationStore {
       ],
       remove,
     })
+    this.#committing.delete(map)
     this.#volumes.set(volumeId, map)
     if (extras.settlesFence === true) this.#fences.delete(volumeId)
     return map

@@ -3,7 +3,7 @@
  * the management path, and serves the calls of servers, front ends and the command line. It takes
  * ports and knows no machine; the composition root is src/cli/manager.ts.
  */
-
+import { manager as limits } from '../base/limits.ts'
 import type { StatusReply } from '../control/messages/admin.ts'
 import type { AskRequest, GetMapReply, RegisterRequest } from '../control/messages/client.ts'
 import type { Order } from '../control/messages/server.ts'
@@ -33,6 +33,7 @@ import { MapWaiters } from './map-waiters.ts'
 import { ServerRegistry } from './server-registry.ts'
 import { SharedStates } from './shared-state.ts'
 import { ShutOutTimes } from './shut-out.ts'
+import { Space } from './space.ts'
 import { Volumes } from './volumes.ts'
 import { WatchHub } from './watch-hub.ts'
 
@@ -50,6 +51,8 @@ export interface ManagerOptions {
   readonly control: string
   /** Where the management path listens. */
   readonly portals: readonly string[]
+  /** Part of each server that only recovery may fill, once anything is mirrored; 0 to 1. */
+  readonly reservedShare?: number
 }
 
 export class Manager {
@@ -61,6 +64,7 @@ export class Manager {
   readonly #waiters: MapWaiters
   readonly #reports = new ClientReports()
   readonly #conditions: Conditions
+  readonly #space: Space
   readonly #shutOut = new ShutOutTimes()
   readonly #path: ManagementPath
   readonly #volumeAdmin: VolumeAdmin
@@ -69,7 +73,8 @@ export class Manager {
   #orders = 0
   #listener: RpcListener | undefined
 
-  private constructor(ports: ManagerPorts, store: ConfigurationStore) {
+  private constructor(ports: ManagerPorts, store: ConfigurationStore, options: ManagerOptions) {
+    const { reservedShare = limits.reservedShare } = options
     const { rpc, network, clock, random, log } = ports
     this.#ports = ports
     this.#store = store
@@ -108,14 +113,16 @@ export class Manager {
       refresh: (serverId, delayMs) => registry.refresh(serverId, delayMs),
       shutOut: this.#shutOut,
     })
+    this.#space = new Space({ registry, maps: () => store.volumes, reservedShare })
     this.#volumeAdmin = new VolumeAdmin({
       volumes: this.#volumes,
       registry,
+      space: this.#space,
       conditions: this.#conditions,
       random,
       handOut,
     })
-    this.#serverAdmin = new ServerAdmin(registry, this.#volumes)
+    this.#serverAdmin = new ServerAdmin({ registry, volumes: this.#volumes, space: this.#space })
     this.#sharedStates = new SharedStates({ volumes: this.#volumes, handOut })
     this.#path = new ManagementPath({
       network,
@@ -129,7 +136,7 @@ export class Manager {
   /** Resolves when it serves; from then on `keyValue` is closed by `stop`. */
   static async start(ports: ManagerPorts, options: ManagerOptions): Promise<Manager> {
     const store = await ConfigurationStore.open(ports.keyValue)
-    const manager = new Manager(ports, store)
+    const manager = new Manager(ports, store, options)
     try {
       for (const portal of options.portals) await manager.#path.listen(portal)
       manager.#listener = await ports.rpc.serve(options.control, manager.#methods())
@@ -210,6 +217,7 @@ export class Manager {
       admit: (request) => volumes.admit(request),
       clearReservations: (request) => this.#sharedStates.clear(request),
       addServer: async (request) => ({ server: await servers.add(request) }),
+      setDomain: async (request) => ({ server: await servers.setDomain(request) }),
       listServers: async () => ({ servers: servers.all }),
       showServer: async ({ name }) => ({ server: servers.show(name) }),
       removeServer: async ({ name }) => {

@@ -3,7 +3,14 @@
  * the commit. Nothing here knows how a change is carried out.
  */
 import type { Random } from '../ports/random.ts'
-import type { Admission, Replica, Segment, StalePolicy, VolumeMap } from '../volume/map.ts'
+import type {
+  Admission,
+  Replica,
+  ReplicaState,
+  Segment,
+  StalePolicy,
+  VolumeMap,
+} from '../volume/map.ts'
 import { serverVolumeIqn, volumeIqn } from '../volume/names.ts'
 import type { MapDraft } from './configuration-store.ts'
 import type { Placed } from './placement.ts'
@@ -19,6 +26,7 @@ export interface NewVolume {
   readonly name: string
   readonly blocks: number
   readonly blockBytes: number
+  readonly copies: number
   readonly removable: boolean
   readonly readOnly: boolean
   readonly stalePolicy: StalePolicy
@@ -34,7 +42,6 @@ export function emptyVolume(volume: NewVolume, random: Random): MapDraft {
     segments: [],
     admissions: [],
     activeFrontEnds: [],
-    copies: 1,
     deleted: false,
   }
 }
@@ -45,26 +52,42 @@ export function withSegments(
   homes: ReadonlyMap<string, Home>,
   random: Random,
 ): MapDraft {
-  const segments = [...map.segments]
-  for (const { serverId, start, blocks, stripe } of placed) {
-    const home = homes.get(serverId)!
-    const replica: Replica = {
-      serverId,
-      server: home.name,
-      iqn: serverVolumeIqn(home.name, map.name),
-      lun: segments.filter((segment) => holds(segment, serverId)).length,
-      startBlock: 0,
-      portals: [],
-      state: 'in-sync',
-      incarnation: home.storeIncarnation,
-      number: 0,
-    }
-    const segmentId = random.uuid()
-    const segment: Segment = { segmentId, start, blocks, epoch: 0, replicas: [replica] }
-    segments.push(stripe === undefined ? segment : { ...segment, stripe })
+  let grown = map
+  for (const { serverIds, start, blocks, stripe } of placed) {
+    const replicas = serverIds.map((serverId) => {
+      return newReplica(grown, homes.get(serverId)!, 'in-sync')
+    })
+    const plain: Segment = { segmentId: random.uuid(), start, blocks, epoch: 0, replicas }
+    const segment = stripe === undefined ? plain : { ...plain, stripe }
+    grown = { ...grown, segments: [...grown.segments, segment] }
   }
-  const ends = segments.map((segment) => segment.start + segment.blocks)
-  return { ...map, segments, blocks: Math.max(...ends) }
+  const ends = grown.segments.map((segment) => segment.start + segment.blocks)
+  return { ...grown, blocks: Math.max(...ends) }
+}
+
+/** A replica on a server that has none of this segment yet; the commit gives it its number. */
+export function newReplica(map: MapDraft, home: Home, state: ReplicaState): Replica {
+  const { serverId, name, storeIncarnation } = home
+  return {
+    serverId,
+    server: name,
+    iqn: serverVolumeIqn(name, map.name),
+    lun: freeLun(map, serverId),
+    startBlock: 0,
+    portals: [],
+    state,
+    incarnation: storeIncarnation,
+    number: 0,
+  }
+}
+
+/** The smallest LUN that the volume does not use on the server. */
+function freeLun({ segments }: MapDraft, serverId: string): number {
+  const there = segments.flatMap(({ replicas }) => replicas)
+  const used = new Set(there.filter((each) => each.serverId === serverId).map(({ lun }) => lun))
+  let lun = 0
+  while (used.has(lun)) lun += 1
+  return lun
 }
 
 /** Takes the volume away from a client: another admission, and none of it is served. */
@@ -119,10 +142,6 @@ export function lostIncarnation(map: MapDraft, serverId: string, incarnation: st
 
 function isLost(replica: Replica, serverId: string, incarnation: string): boolean {
   return replica.serverId === serverId && replica.incarnation !== incarnation
-}
-
-function holds(segment: Segment, serverId: string): boolean {
-  return segment.replicas.some((replica) => replica.serverId === serverId)
 }
 
 /** Servers that hold something of the volume, each once. */

@@ -133,14 +133,29 @@ export class ServerRegistry {
     return true
   }
 
-  /** Adopts a server by its control address, or by the name under which it has registered. */
-  async adopt(by: { readonly address: string } | { readonly name: string }): Promise<KnownServer> {
+  /**
+   * Adopts a server by its control address, or by the name under which it has registered. Without
+   * a domain it keeps the one it has.
+   */
+  async adopt(
+    by: { readonly address: string } | { readonly name: string },
+    domain?: string,
+  ): Promise<KnownServer> {
     const facts = 'address' in by ? await this.#ask(by.address) : await this.#askNamed(by.name)
     this.#checkName(facts)
     this.#take(facts)
-    await this.#keepRecord(facts, true)
+    await this.#keepRecord(facts, { domain })
     this.refresh(facts.serverId, 0)
     return this.named(facts.name)
+  }
+
+  /** Where the server stands, as far as losing several servers at once goes. */
+  async setDomain(serverId: string, domain: string): Promise<void> {
+    const record = this.#context.store.server(serverId)
+    if (record === undefined) {
+      throw new StorageError('conflict', `server ${this.nameOf(serverId)} was never added`)
+    }
+    await this.#context.store.putServer({ ...record, domain })
   }
 
   /** The caller has made sure that no map names it. */
@@ -281,10 +296,13 @@ export class ServerRegistry {
   }
 
   /** Keeps the record of an adopted server as it is now; one that is heard is not dead. */
-  async #keepRecord(facts: ServerFacts, adopt = false): Promise<void> {
+  async #keepRecord(
+    facts: ServerFacts,
+    adopted?: { readonly domain: string | undefined },
+  ): Promise<void> {
     const { store, portalsChanged } = this.#context
     const before = store.server(facts.serverId)
-    if (before === undefined && !adopt) return
+    if (before === undefined && adopted === undefined) return
     const { serverId, name, portals, control, capacityBytes, storeIncarnation } = facts
     const record: ServerRecord = {
       serverId,
@@ -294,7 +312,7 @@ export class ServerRegistry {
       capacityBytes,
       storeIncarnation,
       declaredDead: false,
-      domain: before?.domain ?? '',
+      domain: adopted?.domain ?? before?.domain ?? '',
     }
     if (before !== undefined && sameRecord(before, record)) return
     await store.putServer(record)
@@ -321,6 +339,7 @@ function sameRecord(left: ServerRecord, right: ServerRecord): boolean {
     left.capacityBytes === right.capacityBytes &&
     left.storeIncarnation === right.storeIncarnation &&
     left.declaredDead === right.declaredDead &&
+    left.domain === right.domain &&
     left.portals.join() === right.portals.join()
   )
 }

@@ -73,6 +73,11 @@ export const descriptor = {
               "type": "uint64",
               "id": 2,
               "protoName": "size_bytes"
+            },
+            "others": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3
             }
           }
         },
@@ -197,6 +202,18 @@ export const descriptor = {
             }
           }
         },
+        "SetDomainRequest": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            },
+            "domain": {
+              "type": "string",
+              "id": 2
+            }
+          }
+        },
         "ServerReply": {
           "fields": {
             "server": {
@@ -281,6 +298,11 @@ export const descriptor = {
             "domain": {
               "type": "string",
               "id": 8
+            },
+            "reservedBytes": {
+              "type": "uint64",
+              "id": 9,
+              "protoName": "reserved_bytes"
             }
           }
         },

@@ -23,7 +23,10 @@ export interface CreateVolumeRequest {
   readonly mirror?: number
 }
 export interface Partition {
+  /** The primary. */
   readonly server: string
+  /** Servers that hold the other copies; those that are missing are placed by free space. */
+  readonly others?: readonly string[]
   readonly sizeBytes: number
 }
 export interface VolumeReply {
@@ -92,6 +95,14 @@ export interface ServerStatus {
   readonly volumes: readonly string[]
   /** 0: never since the manager's start. */
   readonly lastHeardMs: number
+  readonly domain: string
+  /** What volumes leave alone, for recovery. */
+  readonly reservedBytes: number
+}
+
+/** Empty: the server is a failure domain of its own. */
+export interface SetDomainRequest {
+  readonly name: string
   readonly domain: string
 }
 
@@ -179,6 +190,7 @@ export const clearReservationsRequestCodec = codec<ClearReservationsRequest>(
 )
 export const admitRequestCodec = codec<FenceRequest>('AdmitRequest')
 export const addServerRequestCodec = codec<AddServerRequest>('AddServerRequest')
+export const setDomainRequestCodec = codec<SetDomainRequest>('SetDomainRequest')
 export const serverReplyCodec = codec<ServerReply>('ServerReply')
 export const listServersRequestCodec = codec<ListServersRequest>('ListServersRequest')
 export const listServersReplyCodec = codec<ListServersReply>('ListServersReply')
