@@ -348,6 +348,10 @@ export const mirror = {
   hurriedHeartbeatMs: 10,
   /** A partner that answered nothing for so long cannot be used. */
   suspectedMs: 1_200,
+  /** A partner that refuses, or could not do it, is asked again after this. */
+  partnerRetryMs: 50,
+  /** A partner that owes an answer for so long cannot be used, whatever else it answers. */
+  partnerCallMs: 3_000,
   /** The confirmer of a lease counts so much longer than the one who holds it. */
   leaseMargin: 1.1,
   /** The clock that counts suspended time and the other one part by more: leases are void. */
@@ -357,6 +361,19 @@ export const mirror = {
   markedRegions: 1_024,
   /** Regions outside the masks that are compared when a replica returns. */
   sampledRegions: 16,
+  /** A session on which nothing was heard for so long gives way to one through another portal. */
+  sessionSilenceMs: 800,
+  reconnectFirstMs: 20,
+  reconnectLongestMs: 500,
+  probeDeadlineMs: 1_000,
+  /** Replicas in one answer to a heartbeat; further ones are asked for. */
+  heartbeatEntries: 4_096,
+  /** Regions that one command clears: its data are immediate. */
+  clearedRegions: 4_096,
+  /** Replicas of a map that are not in sync, at most. */
+  lackingReplicas: 16,
+  /** Data of replicated writes held for all partners, beside those of clients. */
+  writeBytes: 128 * MIB,
   /** Read at once to be digested: so much of the event loop's time is taken in one go at most. */
   digestPieceBytes: 256 * KIB,
   /** Compared and copied under one lock, which clients that want the same blocks wait for. */
@@ -376,6 +393,8 @@ export const mirror = {
 
 assert(pageBytes % physicalBlockBytes === 0, 'a page holds whole physical blocks')
 assert(mirror.regionBytes % pageBytes === 0, 'a region holds whole pages')
+assert(mirror.sessionSilenceMs < mirror.suspectedMs, 'another portal is tried before suspicion')
+assert(mirror.clearedRegions * 8 <= leg.firstBurstBytes, 'a clearing is immediate data')
 assert(mirror.copyPieceBytes % pageBytes === 0, 'a piece holds whole pages')
 assert(mirror.regionBytes % mirror.copyPieceBytes === 0, 'a region holds whole pieces')
 assert(mirror.digestPieceBytes % pageBytes === 0, 'a piece holds whole pages')
