@@ -1,0 +1,42 @@
+/** The regions of one replica: which of them a range of blocks lies in, and what each consists of. */
+import { mirror } from '../../src/base/limits.ts'
+import type { BlockExtent } from '../../src/scsi/logical-unit.ts'
+
+export interface RegionRun {
+  readonly firstRegion: number
+  readonly endRegion: number
+}
+
+export class Regions {
+  readonly #blocks: number
+  readonly #blockBytes: number
+  readonly #regionBlocks: number
+
+  constructor({ blocks, blockBytes }: { readonly blocks: number; readonly blockBytes: number }) {
+    this.#blocks = blocks
+    this.#blockBytes = blockBytes
+    this.#regionBlocks = mirror.regionBytes / blockBytes
+  }
+
+  get count(): number {
+    return Math.ceil(this.#blocks / this.#regionBlocks)
+  }
+
+  /** The last one may be short. */
+  extent(region: number): BlockExtent {
+    const lba = region * this.#regionBlocks
+    return { lba, blocks: Math.min(this.#regionBlocks, this.#blocks - lba) }
+  }
+
+  bytes(region: number): number {
+    return this.extent(region).blocks * this.#blockBytes
+  }
+
+  /** Those that a range lies in. */
+  of({ lba, blocks }: BlockExtent): RegionRun {
+    return {
+      firstRegion: Math.floor(lba / this.#regionBlocks),
+      endRegion: Math.ceil((lba + blocks) / this.#regionBlocks),
+    }
+  }
+}
