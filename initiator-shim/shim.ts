@@ -177,7 +177,9 @@ export class Shim {
   }
 
   #forgetIfGone(volumeId: string, volume: FrontVolume): void {
-    if (volume.state.gone) this.#volumes.delete(volumeId)
+    if (!volume.state.gone) return
+    volume.close()
+    this.#volumes.delete(volumeId)
   }
 
   #report(report: PathReport): void {

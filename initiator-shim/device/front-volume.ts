@@ -26,6 +26,7 @@ import type { PathPorts } from '../paths/server-path.ts'
 import { Router } from '../router/router.ts'
 import { VolumeState } from '../volume-state.ts'
 import { FlushLedger } from './flush-ledger.ts'
+import { SanitizeKeeper } from './sanitize-keeper.ts'
 import { VolumeSettings } from './volume-settings.ts'
 import { VolumeUnit } from './volume-unit.ts'
 
@@ -55,6 +56,8 @@ export class FrontVolume {
   readonly #unit: VolumeUnit
   readonly #ledger = new FlushLedger()
   readonly #settings: VolumeSettings
+  readonly #keeper: SanitizeKeeper
+  readonly #detached: (volume: FrontVolume) => void
   readonly #attached = new Set<Nexus>()
 
   constructor(options: FrontVolumeOptions) {
@@ -71,7 +74,7 @@ export class FrontVolume {
       state: this.state,
       paths: this.paths,
       holdMs: () => options.holdMs(this.state.map),
-      conflicts: (task) => this.#device.reservationConflict(task),
+      keptFrom: (task) => this.#device.keptFrom(task),
     })
     const { configuration, managerConnected } = options
     const { state, router } = this
@@ -89,7 +92,19 @@ export class FrontVolume {
       },
       clock,
     )
-    this.target = this.#attaching(this.#device, options.detached)
+    this.#detached = options.detached
+    this.#keeper = new SanitizeKeeper({
+      client,
+      state,
+      settings,
+      clock,
+      log,
+      attached: () => this.#attached.size > 0,
+      resume: (task, owner) => this.#device.resumeSanitize(task, owner),
+      ended: () => this.#restIfUnused(),
+    })
+    this.target = this.#attaching(this.#device)
+    this.#keeper.look()
   }
 
   /** Initiator sessions that are open, or not yet ended. */
@@ -111,6 +126,7 @@ export class FrontVolume {
     }
     if (map.blocks !== former.blocks) this.#device.raise(CAPACITY_DATA_HAS_CHANGED)
     this.#tellSettings(formerSettings)
+    this.#keeper.look()
     if (this.#attached.size > 0 && !state.gone) this.paths.connect(map)
     state.changed.notify()
   }
@@ -130,7 +146,10 @@ export class FrontVolume {
 
   close(): void {
     this.#settings.close()
-    background(this.#device.stop(), () => undefined)
+    this.#keeper.close()
+    background(this.#device.stop([this.#unit]), () => undefined)
+    // A piece that is held would open a path again.
+    this.router.endKept()
     this.paths.close()
   }
 
@@ -144,14 +163,12 @@ export class FrontVolume {
       state.softwareWriteProtect !== former.softwareWriteProtect
     if (modes) this.#device.raise(MODE_PARAMETERS_CHANGED)
     if (state.mediumLoaded && !former.mediumLoaded) this.#device.raise(NOT_READY_TO_READY_CHANGE)
+    if (state.sanitize && !former.sanitize) this.#unit.tokens.revokeOf(this.#unit.facts.naa)
     this.router.endTasksOf(abortedPorts(former.reservations, state.reservations))
   }
 
   /** The device, with an eye on who is attached. */
-  #attaching(
-    device: DeviceServer<PortalTask>,
-    detached: (volume: FrontVolume) => void,
-  ): ScsiTarget<PortalTask> {
+  #attaching(device: DeviceServer<PortalTask>): ScsiTarget<PortalTask> {
     return {
       arrive: (task) => device.arrive(task),
       execute: (task, dataOut) => device.execute(task, dataOut),
@@ -165,17 +182,22 @@ export class FrontVolume {
         this.#ledger.loggedIn(nexus.initiatorName)
         if (!this.state.gone) this.paths.connect(this.state.map)
         device.nexusGained(nexus)
+        this.#keeper.look()
       },
       nexusLost: (nexus) => {
         device.nexusLost(nexus)
         this.#ledger.loggedOut(nexus.initiatorName)
         this.#attached.delete(nexus)
-        if (this.#attached.size > 0) return
-        // Its commands have ended. A volume counts as in use while a server has a session of ours.
-        this.paths.close()
-        detached(this)
+        this.#restIfUnused()
       },
     }
+  }
+
+  /** Its commands have ended. A volume counts as in use while a server has a session of ours. */
+  #restIfUnused(): void {
+    if (this.#attached.size > 0 || (this.#keeper.busy && !this.state.gone)) return
+    this.paths.close()
+    this.#detached(this)
   }
 }
 

@@ -25,7 +25,7 @@ export interface SanitizeKeeperOptions {
   readonly attached: () => boolean
   /** Settles when the operation has ended, or is not ours any more. */
   readonly resume: (task: PortalTask, owner: string) => Promise<void>
-  /** An operation that was resumed has ended here. */
+  /** Nothing of it is carried out here any more. */
   readonly ended: () => void
 }
 
@@ -43,8 +43,8 @@ export class SanitizeKeeper {
     this.#options = options
   }
 
-  /** An operation is carried on here that no command of a session here began. */
-  get resuming(): boolean {
+  /** An operation is carried out here, with or without an initiator that waits for it. */
+  get busy(): boolean {
     return this.#resuming
   }
 
@@ -58,7 +58,7 @@ export class SanitizeKeeper {
     this.#timer?.()
     this.#timer = undefined
     if (running === undefined || this.#closed || this.#resuming) return
-    if (running.owner === settings.owner) return
+    // Where a command of ours carries it out, this comes after that: it goes on if that gave up.
     if (settings.isOfThisClient(running.owner)) this.#resume(running.owner)
     else this.#timer = clock.after(shim.sanitizeTakeOverMs, () => this.#takeOver(running))
   }
@@ -75,9 +75,11 @@ export class SanitizeKeeper {
   }
 
   #resume(owner: string): void {
-    const { client, state, log, resume, ended, clock } = this.#options
+    const { client, state, settings, log, resume, ended, clock } = this.#options
     this.#resuming = true
-    log.info('a sanitize operation is carried on', { volume: state.map.name, from: owner })
+    if (owner !== settings.owner) {
+      log.info('a sanitize operation is carried on', { volume: state.map.name, from: owner })
+    }
     const nexus = { initiatorName: client, initiatorPort: client, targetName: state.map.iqn }
     const resumed = resume(detachedTask(nexus), owner).finally(() => {
       this.#resuming = false
@@ -85,7 +87,9 @@ export class SanitizeKeeper {
       // Where it could not be taken over now, it is tried again.
       if (!this.#closed) this.#timer = clock.after(shim.sanitizeResumeRetryMs, () => this.#again())
     })
-    background(resumed, (error) => log.error('a sanitize operation ended here', { error }))
+    background(resumed, (error) =>
+      log.error('a sanitize operation was left', { error: error.message }),
+    )
   }
 
   #again(): void {

@@ -110,7 +110,7 @@ export class Router {
   mapChanged(): void {
     const { admission } = this.#state.admission
     if (admission === this.#admission) {
-      this.#endKept()
+      this.endKept()
       return
     }
     this.#admission = admission
@@ -122,10 +122,10 @@ export class Router {
   }
 
   /**
-   * What a reservation of another or a sanitize operation now forbids is not sent any more. What of it is at a server may be
-   * carried out there: then it was before the change, for its generation is the former one.
+   * What a reservation of another or a sanitize operation now forbids is not sent any more, and
+   * neither is what ends here. What of it is at a server may be carried out there: then it was before the change, for its generation is the former one.
    */
-  #endKept(): void {
+  endKept(): void {
     for (const command of this.#live.keys()) {
       const result = command.verdict === undefined ? this.#keptFrom(command.task) : undefined
       if (result === undefined) continue

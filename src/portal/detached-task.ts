@@ -4,7 +4,7 @@
  */
 import type { Nexus } from '../scsi/logical-unit.ts'
 import type { Fence } from '../volume/generation-header.ts'
-import type { FrontSession, PortalTask } from './portal-host.ts'
+import type { FrontSession, PortalTask, SessionDescription } from './portal-host.ts'
 
 export class DetachedTask implements PortalTask {
   readonly nexus: Nexus
@@ -13,13 +13,17 @@ export class DetachedTask implements PortalTask {
   readonly fence: Fence
   readonly session: FrontSession
   readonly aborted = false
+  readonly isDetached = true
 
-  constructor(task: PortalTask) {
+  /** `session`: absent where an operation is carried on that no session here has asked for. */
+  constructor(
+    task: Pick<PortalTask, 'nexus' | 'lun' | 'cdb' | 'fence'> & { readonly session?: FrontSession },
+  ) {
     this.nexus = task.nexus
     this.lun = task.lun
     this.cdb = Buffer.from(task.cdb)
     this.fence = task.fence
-    this.session = everliving(task.session)
+    this.session = everliving(task.nexus, task.session)
   }
 
   whenAborted(): void {
@@ -31,13 +35,12 @@ export class DetachedTask implements PortalTask {
   }
 }
 
-function everliving(session: FrontSession): FrontSession {
-  const { nexus, handle, generationVersion } = session
-  const description = session.describe()
+function everliving(nexus: Nexus, session: FrontSession | undefined): FrontSession {
+  const description = session?.describe() ?? nobody(nexus)
   return {
     nexus,
-    handle,
-    generationVersion,
+    handle: session?.handle ?? 0,
+    generationVersion: session?.generationVersion ?? 0,
     provenAtMs: Number.POSITIVE_INFINITY,
     portalAddresses: [],
     idle: true,
@@ -49,4 +52,9 @@ function everliving(session: FrontSession): FrontSession {
     distrust: () => undefined,
     end: () => undefined,
   }
+}
+
+function nobody({ initiatorName }: Nexus): SessionDescription {
+  const plain = { headerDigest: false, dataDigest: false, errorRecoveryLevel: 0 }
+  return { initiatorName, profile: 'unknown', addresses: [], portalGroupTag: 1, ...plain }
 }

@@ -14,6 +14,8 @@ import type { LogicalUnit, Nexus, Silence, Task, UnitDescription } from './logic
 import { conflicts } from './reservation-access.ts'
 import { ReservationWatch } from './reservation-watch.ts'
 import { checkCondition, type ScsiResult, type Sense, Status } from './result.ts'
+import { ownSanitize } from './sanitize-record.ts'
+import { takeOver } from './sanitize-run.ts'
 import type { ResetScope, ScsiTarget, Transfer } from './scsi-target.ts'
 import {
   BUS_DEVICE_RESET_FUNCTION_OCCURRED,
@@ -27,7 +29,7 @@ import { encodeSense } from './sense-format.ts'
 import { reachedThreshold } from './soft-threshold.ts'
 import { UnitAttentions } from './unit-attention.ts'
 import { UnitConditions } from './unit-conditions.ts'
-import { barred } from './unit-readiness.ts'
+import { barred, endedBySanitize } from './unit-readiness.ts'
 import { revertAfterNexusLoss, revertAfterReset } from './unit-reset.ts'
 
 export interface LunDirectory<T extends Task> {
@@ -40,6 +42,8 @@ const invalidOperationCode = checkCondition(INVALID_COMMAND_OPERATION_CODE)
 const unitNotSupported = checkCondition(LOGICAL_UNIT_NOT_SUPPORTED)
 const otherServiceAction = invalidCdbField(1, 4)
 const conflict: ScsiResult = { status: Status.RESERVATION_CONFLICT }
+/** Nobody gets it. */
+const ended: ScsiResult = { status: Status.TASK_ABORTED }
 const nothing: readonly Buffer[] = []
 
 export class DeviceServer<T extends Task> implements ScsiTarget<T> {
@@ -132,6 +136,37 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     return conflicts(table, task.nexus.initiatorPort, command.reservation(task.cdb))
   }
 
+  /** Why a task that was let in, and has more to ask of its unit, must not go on. */
+  keptFrom(task: T): ScsiResult | undefined {
+    const unit = this.#directory.unit(task.lun)
+    const { settings } = unit ?? {}
+    if (unit === undefined || settings === undefined) return undefined
+    if (task.isDetached) {
+      const goesOn = ownSanitize(settings) !== undefined && !this.#conditionsOf(unit)?.stopping
+      return goesOn ? undefined : ended
+    }
+    if (this.reservationConflict(task, unit)) return conflict
+    if (settings.state.sanitize === undefined) return undefined
+    return this.#command(task, unit)?.inAnyState ? undefined : endedBySanitize(unit)
+  }
+
+  /**
+   * Carries on the sanitize operation that the unit's settings tell of, from `owner`: that one has
+   * gone, or is cut off from those who know of the operation. `task` is for what is written.
+   */
+  async resumeSanitize(task: T, owner: string): Promise<void> {
+    const unit = this.#directory.unit(task.lun)
+    const conditions = unit && this.#conditionsOf(unit)
+    if (conditions === undefined || conditions.stopping) return
+    const { sanitizing } = conditions
+    const resumed = (async () => {
+      await sanitizing
+      await takeOver(this.#call(task, unit, nothing), owner)
+    })()
+    conditions.sanitizing = resumed
+    await resumed
+  }
+
   nexusGained(nexus: Nexus): void {
     // What was changed before it came is not told to it.
     for (const lun of this.#directory.luns())
@@ -167,11 +202,13 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     this.#attentions.raise(attention, [lun], (nexus) => nexuses.includes(nexus))
   }
 
-  /** The program ends: operations that outlive their command stop, and are no more when it resolves. */
-  async stop(): Promise<void> {
-    for (const lun of this.#directory.luns()) {
-      const unit = this.#directory.unit(lun)
-      const conditions = unit && this.#conditionsOf(unit)
+  /**
+   * The program ends, or the units are gone: operations that outlive their command stop, and are no
+   * more when it resolves.
+   */
+  async stop(units: readonly UnitDescription[] = this.#units()): Promise<void> {
+    for (const unit of units) {
+      const conditions = this.#conditionsOf(unit)
       if (conditions === undefined) continue
       conditions.stopping = true
       await conditions.sanitizing
@@ -190,6 +227,11 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     const { lun, except, to } = options
     const luns = lun === undefined ? this.#directory.luns() : [lun]
     this.#attentions.raise(attention, luns, (nexus) => nexus !== except && (to?.(nexus) ?? true))
+  }
+
+  #units(): LogicalUnit<T>[] {
+    const units = this.#directory.luns().map((lun) => this.#directory.unit(lun))
+    return units.filter((unit) => unit !== undefined)
   }
 
   #command(task: T, unit: LogicalUnit<T> | undefined): Command | undefined {

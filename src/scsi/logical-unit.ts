@@ -37,6 +37,8 @@ export interface Task {
   whenAborted?(run: () => void): void
   /** The same kind of task for an operation that goes on when command and session have ended. */
   detached?(): Task
+  /** It is one of those. */
+  readonly isDetached?: boolean
 }
 
 export interface UnitFacts {

@@ -10,6 +10,7 @@ export const defaultSharedState: SharedState = {
   descriptorSense: false,
   softwareWriteProtect: false,
   mediumLoaded: true,
+  sanitize: undefined,
   reservations: noReservations,
 }
 
@@ -23,6 +24,7 @@ export interface MemoryUnitSettingsOptions {
 }
 
 export class MemoryUnitSettings implements UnitSettings {
+  readonly owner = 'the only one'
   #state: SharedState
   #changing: Promise<boolean> | undefined
   readonly #persist: MemoryUnitSettingsOptions['persist']

@@ -12,8 +12,10 @@ import { SenseKey } from './sense.ts'
 
 export interface PassRun {
   readonly pacer: Pacer
-  /** From 0 to 1. */
-  progress(share: number): void
+  /** Where to go on: what is before this block was written by the same pass. */
+  readonly from: number
+  /** Everything before this block is written. Not GOOD: the pass has failed. */
+  reached(lba: number): Promise<Outcome>
   stopped(): boolean
 }
 
@@ -27,7 +29,7 @@ export function patternPass(pattern: Buffer): Pass {
   return async (call, run) => {
     const { blocks, blockBytes } = call.facts
     const block = Buffer.alloc(blockBytes, pattern)
-    const filled = await fill(call, run, { from: 0, to: blocks, block })
+    const filled = await fill(call, run, { from: run.from, to: blocks, block })
     return isGood(filled) ? patiently(call, run, () => call.flush()) : filled
   }
 }
@@ -39,7 +41,7 @@ interface Filling {
 }
 
 async function fill(call: Call, run: PassRun, { from, to, block }: Filling): Promise<Outcome> {
-  const { blocks, blockBytes } = call.facts
+  const { blockBytes } = call.facts
   const pieceBlocks = Math.min(to - from, scsi.pieceBytes / blockBytes)
   const piece = Buffer.alloc(pieceBlocks * blockBytes, block)
   for (let lba = from; lba < to; ) {
@@ -49,7 +51,8 @@ async function fill(call: Call, run: PassRun, { from, to, block }: Filling): Pro
     const outcome = await patiently(call, run, () => call.write(lba, data, notYetDurable))
     if (!isGood(outcome)) return outcome
     lba += count
-    run.progress(lba / blocks)
+    const reached = await run.reached(lba)
+    if (!isGood(reached)) return reached
     await run.pacer.moved(count * blockBytes)
   }
   return good()
@@ -59,7 +62,7 @@ async function fill(call: Call, run: PassRun, { from, to, block }: Filling): Pro
 export const erasePass: Pass = async (call, run) => {
   const { blocks, blockBytes } = call.facts
   const zeros = Buffer.alloc(blockBytes)
-  for (let lba = 0; lba < blocks; ) {
+  for (let lba = run.from; lba < blocks; ) {
     const range = { lba, blocks: Math.min(blocks - lba, scsi.maxUnmapBlocks) }
     let first = whole(range)
     const found = await patiently(call, run, async () => {
@@ -76,7 +79,8 @@ export const erasePass: Pass = async (call, run) => {
     if (!isGood(written)) return written
     if (run.stopped()) return aborted
     lba = end
-    run.progress(lba / blocks)
+    const reached = await run.reached(lba)
+    if (!isGood(reached)) return reached
   }
   const flushed = await patiently(call, run, () => call.flush())
   if (!isGood(flushed) || !call.facts.thin) return flushed
@@ -107,7 +111,8 @@ async function patiently(
   }
 }
 
-function isPassing(outcome: Outcome): boolean {
+/** The unit says that it could not do it now. */
+export function isPassing(outcome: Outcome): boolean {
   if (outcome === 'drop') return false
   if (outcome.status === Status.CHECK_CONDITION) return outcome.sense.key === SenseKey.NOT_READY
   return outcome.status === Status.BUSY || outcome.status === Status.TASK_SET_FULL

@@ -1,22 +1,19 @@
 /**
  * What holds for one logical unit at this target and is no configuration: who keeps its medium in,
- * which commands are under way, what became of a sanitize operation. Gone when the program ends.
- * Owned by the device server; changed by start-stop.ts and sanitize.ts.
+ * which commands are under way, the sanitize operation that is carried out here. Gone when the
+ * program ends. Owned by the device server; changed by start-stop.ts and sanitize*.ts.
  * SBC-3 5.10 (PREVENT ALLOW MEDIUM REMOVAL), 4.11 (sanitize).
  */
 import { CopyRecords } from './copy/copy-records.ts'
 import type { Nexus } from './logical-unit.ts'
 
-/** `failed`: only a new SANITIZE gets it out of that, or EXIT FAILURE MODE where it was allowed. */
-export type SanitizeState =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'running'; readonly progress: () => number }
-  | { readonly kind: 'failed'; readonly mayExit: boolean }
-
 export class UnitConditions {
   /** The soft threshold of thin provisioning was told, and there was no more space since. */
   spaceLow = false
-  sanitize: SanitizeState = { kind: 'none' }
+  /** A SANITIZE waits for the commands under way, and lets no other begin. */
+  sanitizeBegins = false
+  /** How much is done, from 0 to 1, of what is carried out here; more exact than its record. */
+  sanitizeShare: number | undefined
   /** The program ends: a sanitize operation stops at the next piece. */
   stopping = false
   /** Settles when the sanitize operation that is under way has ended. */

@@ -6,6 +6,7 @@
 import type { MediumUse } from './command.ts'
 import type { UnitDescription } from './logical-unit.ts'
 import { checkCondition, type ScsiResult, type Sense } from './result.ts'
+import { ownSanitize, shareDone } from './sanitize-record.ts'
 import {
   MEDIUM_NOT_PRESENT,
   SANITIZE_COMMAND_FAILED,
@@ -23,10 +24,8 @@ export function barred(
   medium: MediumUse,
   conditions: UnitConditions | undefined,
 ): ScsiResult | undefined {
-  if (conditions !== undefined && conditions.sanitize.kind !== 'none') {
-    const state = sanitizeSense(conditions)
-    return state && checkCondition(state)
-  }
+  const sanitizing = sanitizeSense(unit, conditions)
+  if (sanitizing) return checkCondition(sanitizing)
   if (medium === 'none') return undefined
   if (unit.settings !== undefined && !unit.settings.state.mediumLoaded) return mediumNotPresent
   return medium === 'write' && isWriteProtected(unit) ? writeProtected : undefined
@@ -42,15 +41,31 @@ export function stateSense(
   unit: UnitDescription,
   conditions: UnitConditions | undefined,
 ): Sense | undefined {
-  const sanitizing = conditions && sanitizeSense(conditions)
+  const sanitizing = sanitizeSense(unit, conditions)
   if (sanitizing) return sanitizing
   const loaded = unit.settings?.state.mediumLoaded ?? true
   return loaded ? undefined : MEDIUM_NOT_PRESENT
 }
 
-function sanitizeSense({ sanitize }: UnitConditions): Sense | undefined {
-  if (sanitize.kind === 'running') {
-    return { ...SANITIZE_IN_PROGRESS, progress: Math.floor(sanitize.progress() * 0xffff) }
-  }
-  return sanitize.kind === 'failed' ? SANITIZE_COMMAND_FAILED : undefined
+/** What is carried out elsewhere is known by its record only. */
+function sanitizeSense(
+  { settings, facts }: UnitDescription,
+  conditions: UnitConditions | undefined,
+): Sense | undefined {
+  const record = settings?.state.sanitize
+  if (conditions?.sanitizeBegins) return inProgress(0)
+  if (settings === undefined || record === undefined) return undefined
+  if (record.kind === 'failed') return SANITIZE_COMMAND_FAILED
+  const own = ownSanitize(settings) && conditions?.sanitizeShare
+  return inProgress(own ?? shareDone(record, record.nextLba, facts.blocks))
+}
+
+function inProgress(share: number): Sense {
+  return { ...SANITIZE_IN_PROGRESS, progress: Math.floor(share * 0xffff) }
+}
+
+/** What keeps a command from going on that began before the operation, at another front end. */
+export function endedBySanitize(unit: UnitDescription): ScsiResult | undefined {
+  const sense = sanitizeSense(unit, undefined)
+  return sense && checkCondition(sense)
 }

@@ -5,6 +5,7 @@
  * reservation-*.ts, the medium in unit-state.ts.
  */
 import type { ReservationTable } from './reservation-table.ts'
+import type { SanitizeRecord } from './sanitize-record.ts'
 
 export interface SharedState {
   /** D_SENSE of the Control mode page: descriptor format sense. SPC-4 7.5.8. */
@@ -13,6 +14,8 @@ export interface SharedState {
   readonly softwareWriteProtect: boolean
   /** False after the medium of a removable unit was ejected. SBC-3 5.25. */
   readonly mediumLoaded: boolean
+  /** The operation that is under way or has failed. */
+  readonly sanitize: SanitizeRecord | undefined
   readonly reservations: ReservationTable
 }
 
@@ -21,6 +24,8 @@ export type ChangeOutcome = 'done' | 'changed' | 'unavailable' | 'unknown'
 export interface UnitSettings {
   /** The newest known; a new object after each change. */
   readonly state: SharedState
+  /** Names this side among all that serve the unit, in operations that one of them carries out. */
+  readonly owner: string
   /**
    * Replaces `former` by `next` if `former` still holds. Resolves when every front end obeys it and,
    * where the table asks for it (APTPL), when it survives a loss of power. `changed`: somebody was

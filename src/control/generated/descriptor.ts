@@ -91,6 +91,11 @@ export const descriptor = {
               "type": "double",
               "id": 2,
               "protoName": "shut_out_ms"
+            },
+            "warnings": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3
             }
           }
         },
@@ -175,6 +180,48 @@ export const descriptor = {
             "client": {
               "type": "string",
               "id": 2
+            }
+          }
+        },
+        "VerifyVolumeRequest": {
+          "fields": {
+            "name": {
+              "type": "string",
+              "id": 1
+            },
+            "start": {
+              "type": "bool",
+              "id": 2
+            },
+            "repair": {
+              "type": "bool",
+              "id": 3
+            }
+          }
+        },
+        "VerifyVolumeReply": {
+          "fields": {
+            "segments": {
+              "rule": "repeated",
+              "type": "VerifiedSegment",
+              "id": 1
+            }
+          }
+        },
+        "VerifiedSegment": {
+          "fields": {
+            "server": {
+              "type": "string",
+              "id": 1
+            },
+            "startBlock": {
+              "type": "uint64",
+              "id": 2,
+              "protoName": "start_block"
+            },
+            "verification": {
+              "type": "SegmentVerification",
+              "id": 3
             }
           }
         },
@@ -303,6 +350,63 @@ export const descriptor = {
               "type": "uint64",
               "id": 9,
               "protoName": "reserved_bytes"
+            }
+          }
+        },
+        "RecoveryRequest": {
+          "oneofs": {
+            "_bytesPerSecond": {
+              "oneof": [
+                "bytesPerSecond"
+              ]
+            },
+            "_graceMs": {
+              "oneof": [
+                "graceMs"
+              ]
+            }
+          },
+          "fields": {
+            "bytesPerSecond": {
+              "type": "uint64",
+              "id": 1,
+              "protoName": "bytes_per_second",
+              "options": {
+                "proto3_optional": true
+              }
+            },
+            "graceMs": {
+              "type": "uint64",
+              "id": 2,
+              "protoName": "grace_ms",
+              "options": {
+                "proto3_optional": true
+              }
+            }
+          }
+        },
+        "RecoveryReply": {
+          "fields": {
+            "settings": {
+              "type": "RecoverySettings",
+              "id": 1
+            },
+            "replicas": {
+              "rule": "repeated",
+              "type": "RecoveringReplica",
+              "id": 2
+            }
+          }
+        },
+        "RecoveringReplica": {
+          "fields": {
+            "volume": {
+              "type": "string",
+              "id": 1
+            },
+            "replica": {
+              "type": "ReplicaStatus",
+              "id": 2
             }
           }
         },
@@ -1097,6 +1201,94 @@ export const descriptor = {
         "ReopenReply": {
           "fields": {}
         },
+        "VerifyRequest": {
+          "fields": {
+            "volumeId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "volume_id"
+            },
+            "start": {
+              "type": "bool",
+              "id": 2
+            },
+            "repair": {
+              "type": "bool",
+              "id": 3
+            }
+          }
+        },
+        "VerifyReply": {
+          "fields": {
+            "segments": {
+              "rule": "repeated",
+              "type": "SegmentVerification",
+              "id": 1
+            }
+          }
+        },
+        "SegmentVerification": {
+          "fields": {
+            "segmentId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "segment_id"
+            },
+            "state": {
+              "type": "string",
+              "id": 2
+            },
+            "cause": {
+              "type": "string",
+              "id": 3
+            },
+            "totalBytes": {
+              "type": "uint64",
+              "id": 4,
+              "protoName": "total_bytes"
+            },
+            "comparedBytes": {
+              "type": "uint64",
+              "id": 5,
+              "protoName": "compared_bytes"
+            },
+            "bytesPerSecond": {
+              "type": "uint64",
+              "id": 6,
+              "protoName": "bytes_per_second"
+            },
+            "differences": {
+              "type": "uint64",
+              "id": 7
+            },
+            "repaired": {
+              "type": "uint64",
+              "id": 8
+            },
+            "named": {
+              "rule": "repeated",
+              "type": "Difference",
+              "id": 9
+            }
+          }
+        },
+        "Difference": {
+          "fields": {
+            "serverId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "server_id"
+            },
+            "lba": {
+              "type": "uint64",
+              "id": 2
+            },
+            "blocks": {
+              "type": "uint64",
+              "id": 3
+            }
+          }
+        },
         "DescribeRequest": {
           "fields": {}
         },
@@ -1268,6 +1460,119 @@ export const descriptor = {
               "rule": "repeated",
               "type": "SegmentCondition",
               "id": 9
+            }
+          }
+        },
+        "VolumeRecord": {
+          "fields": {
+            "map": {
+              "type": "VolumeMap",
+              "id": 1
+            },
+            "order": {
+              "type": "Order",
+              "id": 2
+            },
+            "closed": {
+              "type": "Order",
+              "id": 3
+            },
+            "confirmedGeneration": {
+              "type": "uint64",
+              "id": 4,
+              "protoName": "confirmed_generation"
+            },
+            "inSync": {
+              "rule": "repeated",
+              "type": "InSyncMark",
+              "id": 5,
+              "protoName": "in_sync"
+            }
+          }
+        },
+        "InSyncMark": {
+          "fields": {
+            "segmentId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "segment_id"
+            },
+            "generation": {
+              "type": "uint64",
+              "id": 2
+            }
+          }
+        },
+        "ServerRecord": {
+          "fields": {
+            "serverId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "server_id"
+            },
+            "name": {
+              "type": "string",
+              "id": 2
+            },
+            "portals": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3
+            },
+            "control": {
+              "type": "string",
+              "id": 4
+            },
+            "capacityBytes": {
+              "type": "uint64",
+              "id": 5,
+              "protoName": "capacity_bytes"
+            },
+            "storeIncarnation": {
+              "type": "string",
+              "id": 6,
+              "protoName": "store_incarnation"
+            },
+            "declaredDead": {
+              "type": "bool",
+              "id": 7,
+              "protoName": "declared_dead"
+            },
+            "domain": {
+              "type": "string",
+              "id": 8
+            }
+          }
+        },
+        "RecoverySettings": {
+          "fields": {
+            "bytesPerSecond": {
+              "type": "uint64",
+              "id": 1,
+              "protoName": "bytes_per_second"
+            },
+            "graceMs": {
+              "type": "uint64",
+              "id": 2,
+              "protoName": "grace_ms"
+            }
+          }
+        },
+        "PendingFence": {
+          "fields": {
+            "volumeId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "volume_id"
+            },
+            "client": {
+              "type": "string",
+              "id": 2
+            },
+            "sinceWallMs": {
+              "type": "uint64",
+              "id": 3,
+              "protoName": "since_wall_ms"
             }
           }
         },
@@ -1510,105 +1815,6 @@ export const descriptor = {
         },
         "ReportReply": {
           "fields": {}
-        },
-        "VolumeRecord": {
-          "fields": {
-            "map": {
-              "type": "VolumeMap",
-              "id": 1
-            },
-            "order": {
-              "type": "Order",
-              "id": 2
-            },
-            "closed": {
-              "type": "Order",
-              "id": 3
-            },
-            "confirmedGeneration": {
-              "type": "uint64",
-              "id": 4,
-              "protoName": "confirmed_generation"
-            },
-            "inSync": {
-              "rule": "repeated",
-              "type": "InSyncMark",
-              "id": 5,
-              "protoName": "in_sync"
-            }
-          }
-        },
-        "InSyncMark": {
-          "fields": {
-            "segmentId": {
-              "type": "string",
-              "id": 1,
-              "protoName": "segment_id"
-            },
-            "generation": {
-              "type": "uint64",
-              "id": 2
-            }
-          }
-        },
-        "ServerRecord": {
-          "fields": {
-            "serverId": {
-              "type": "string",
-              "id": 1,
-              "protoName": "server_id"
-            },
-            "name": {
-              "type": "string",
-              "id": 2
-            },
-            "portals": {
-              "rule": "repeated",
-              "type": "string",
-              "id": 3
-            },
-            "control": {
-              "type": "string",
-              "id": 4
-            },
-            "capacityBytes": {
-              "type": "uint64",
-              "id": 5,
-              "protoName": "capacity_bytes"
-            },
-            "storeIncarnation": {
-              "type": "string",
-              "id": 6,
-              "protoName": "store_incarnation"
-            },
-            "declaredDead": {
-              "type": "bool",
-              "id": 7,
-              "protoName": "declared_dead"
-            },
-            "domain": {
-              "type": "string",
-              "id": 8
-            }
-          }
-        },
-        "PendingFence": {
-          "fields": {
-            "volumeId": {
-              "type": "string",
-              "id": 1,
-              "protoName": "volume_id"
-            },
-            "client": {
-              "type": "string",
-              "id": 2
-            },
-            "sinceWallMs": {
-              "type": "uint64",
-              "id": 3,
-              "protoName": "since_wall_ms"
-            }
-          }
         },
         "ShimStatusRequest": {
           "fields": {}

@@ -5,6 +5,7 @@ import type {
   ReservationNotice,
   ReservationTable,
 } from '../../scsi/reservation-table.ts'
+import type { SanitizeRecord } from '../../scsi/sanitize-record.ts'
 import type { VersionedState } from '../../volume/shared-state.ts'
 import { type Codec, codec, type Wire } from '../codec.ts'
 import { nameOf } from '../enum-names.ts'
@@ -24,6 +25,7 @@ export function sharedStateToWire({ version, changes, state }: VersionedState): 
     softwareWriteProtect,
     mediumEjected: !mediumLoaded,
     reservations: tableToWire(state.reservations),
+    ...(state.sanitize === undefined ? {} : { sanitize: sanitizeToWire(state.sanitize) }),
   }
 }
 
@@ -36,7 +38,29 @@ export function sharedStateFromWire(wire: Wire): VersionedState {
       softwareWriteProtect: wire.softwareWriteProtect as boolean,
       mediumLoaded: !wire.mediumEjected,
       reservations: tableFromWire((wire.reservations ?? {}) as Wire),
+      sanitize: wire.sanitize === undefined ? undefined : sanitizeFromWire(wire.sanitize as Wire),
     },
+  }
+}
+
+function sanitizeToWire(record: SanitizeRecord): Wire {
+  if (record.kind === 'failed') return { failed: true, allowUnrestrictedExit: record.mayExit }
+  const { kind: _, overwriting, ...fields } = record
+  return { ...fields, ...overwriting }
+}
+
+function sanitizeFromWire(wire: Wire): SanitizeRecord {
+  const allowUnrestrictedExit = wire.allowUnrestrictedExit as boolean
+  if (wire.failed === true) return { kind: 'failed', mayExit: allowUnrestrictedExit }
+  const { passes, inverts } = wire as { passes: number; inverts: boolean }
+  const pattern = Buffer.from(wire.pattern as Uint8Array)
+  return {
+    kind: 'running',
+    owner: wire.owner as string,
+    overwriting: passes === 0 ? undefined : { passes, inverts, pattern },
+    allowUnrestrictedExit,
+    passesDone: wire.passesDone as number,
+    nextLba: wire.nextLba as number,
   }
 }
 

@@ -18,6 +18,7 @@ import {
 } from '../../../src/control/messages/server.ts'
 import { reservationTableCodec } from '../../../src/control/messages/shared-state.ts'
 import type { ReservationTable } from '../../../src/scsi/reservation-table.ts'
+import type { SanitizeRecord } from '../../../src/scsi/sanitize-record.ts'
 import type { SharedState } from '../../../src/scsi/unit-settings.ts'
 import type { Replica, Segment, VolumeMap } from '../../../src/volume/map.ts'
 
@@ -79,11 +80,31 @@ const reservationTable: fc.Arbitrary<ReservationTable> = record({
     }),
   ),
 })
+const sanitize: fc.Arbitrary<SanitizeRecord | undefined> = fc.oneof(
+  fc.constant(undefined),
+  fc.boolean().map((mayExit) => ({ kind: 'failed', mayExit }) as const),
+  record({
+    kind: fc.constant('running' as const),
+    owner: text,
+    overwriting: fc.option(
+      record({
+        passes: fc.integer({ min: 1, max: 31 }),
+        inverts: fc.boolean(),
+        pattern: fc.uint8Array({ minLength: 1, maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
+      }),
+      { nil: undefined },
+    ),
+    allowUnrestrictedExit: fc.boolean(),
+    passesDone: uint32,
+    nextLba: uint64,
+  }),
+)
 const sharedState: fc.Arbitrary<SharedState> = record({
   descriptorSense: fc.boolean(),
   softwareWriteProtect: fc.boolean(),
   mediumLoaded: fc.boolean(),
   reservations: reservationTable,
+  sanitize,
 })
 const volumeMap: fc.Arbitrary<VolumeMap> = record({
   volumeId: text,
@@ -158,6 +179,7 @@ await t.test('absent is absent, and default values are there', async (t) => {
     drainedMs: 0,
     sessions: 0,
     segments: [],
+    incarnations: [],
   })
   const create = {
     name: 'vm1',
@@ -186,6 +208,7 @@ await t.test('numbers', async (t) => {
     drainedMs: 0,
     sessions: 0,
     segments: [],
+    incarnations: [],
   })
   t.equal(
     closeReplyCodec.decode(closeReplyCodec.encode(reply(2 ** 53 - 1))).generation,

@@ -4,6 +4,8 @@ import type { Task, WriteOptions } from '../../../src/scsi/logical-unit.ts'
 import { MemoryUnitSettings } from '../../../src/scsi/memory-unit-settings.ts'
 import { Pacer } from '../../../src/scsi/pacer.ts'
 import type { ScsiResult } from '../../../src/scsi/result.ts'
+import type { SanitizeRecord } from '../../../src/scsi/sanitize-record.ts'
+import type { SharedState, UnitSettings } from '../../../src/scsi/unit-settings.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { MemoryUnit } from '../../support/memory-unit.ts'
 import { describe, hex, ScsiRig } from '../../support/scsi-rig.ts'
@@ -45,6 +47,40 @@ class SlowUnit extends MemoryUnit {
     await this.#hold
     return super.write(task, lba, data, options)
   }
+}
+
+/** One of several that serve a unit: they share what is set, and each has its own name. */
+class SharedSettings implements UnitSettings {
+  readonly owner: string
+  readonly #shared: MemoryUnitSettings
+
+  constructor(owner: string, shared: MemoryUnitSettings) {
+    this.owner = owner
+    this.#shared = shared
+  }
+
+  get state(): SharedState {
+    return this.#shared.state
+  }
+
+  change(former: SharedState, next: SharedState) {
+    return this.#shared.change(former, next)
+  }
+}
+
+/** The same content behind two targets. */
+function twoRigs(options: { clock?: ManualClock; blocks?: number } = {}) {
+  const shared = new MemoryUnitSettings()
+  const rigs = ['one', 'other'].map((owner) => {
+    const slow = new SlowUnit({ blocks: options.blocks ?? 5000 }, new SharedSettings(owner, shared))
+    slow.content.fill('a')
+    return Object.assign(new ScsiRig(slow, options.clock), { slow })
+  })
+  return { shared, one: rigs[0]!, other: rigs[1]! }
+}
+
+function recordOf({ state }: UnitSettings): Partial<Extract<SanitizeRecord, { kind: 'running' }>> {
+  return state.sanitize?.kind === 'running' ? state.sanitize : {}
 }
 
 function rigOf(facts = {}): ScsiRig & { readonly slow: SlowUnit } {
@@ -245,8 +281,8 @@ t.test('it stops with its program, at the next piece', async (t) => {
   rig.slow.go()
   await stopped
   t.equal(rig.slow.writes, 1)
-  t.equal(await rig.outcome(read10), '03/31/03')
-  t.equal(await rig.outcome(blockErase), '03/31/03', 'nor does another begin')
+  t.equal(await rig.outcome(read10), '02/04/1b')
+  t.equal(await rig.outcome(blockErase), '02/04/1b', 'nor does another begin')
   t.equal(rig.slow.writes, 1)
   await new ScsiRig(new MemoryUnit()).server.stop()
 })
@@ -333,4 +369,64 @@ t.test('while the unit cannot serve it waits, and it goes on after', async (t) =
   while (!ended) await clock.advance(500)
   t.equal(await end, 'GOOD')
   t.ok(unit.content.every((byte) => byte === 0))
+})
+
+t.test('it is under way, and has failed, at every target of the unit', async (t) => {
+  const { one, other } = twoRigs()
+  one.slow.hold()
+  t.equal(await one.outcome('48 82 0000000000 0000 00'), 'GOOD')
+  t.equal(await other.outcome(read10), '02/04/1b')
+  t.equal(await other.outcome(blockErase), '02/04/1b')
+  t.equal(await other.outcome(exitFailureMode), '02/04/1b')
+  one.slow.failNext = writeError
+  one.slow.go()
+  while ((await one.outcome(read10)) === '02/04/1b') await turn()
+  for (const rig of [one, other]) t.equal(await rig.outcome(read10), '03/31/03')
+  t.equal(await other.outcome(exitFailureMode), '05/24/00', 'AUSE was 0')
+  const list = overwriteList(1, Buffer.from([1]))
+  other.slow.failNext = writeError
+  t.equal(await other.outcome(overwriteCdb(list.length, 0x20), { data: [list] }), '03/31/03')
+  t.equal(await one.outcome(read10), '03/31/03')
+  t.equal(await one.outcome(exitFailureMode), 'GOOD')
+  t.equal(await other.outcome(read10), 'GOOD')
+})
+
+t.test('what another took over is written by it alone, from where it was', async (t) => {
+  const { shared, one, other } = twoRigs({ blocks: 2048 * 4 })
+  one.slow.hold()
+  const answer = one.outcome(blockErase)
+  await turn()
+  t.equal(one.slow.writes, 1)
+  const { owner } = recordOf(shared)
+  await other.server.resumeSanitize(other.task(blockErase), 'nobody')
+  t.equal(recordOf(shared).owner, owner, 'of somebody else')
+  await other.server.resumeSanitize(other.task(blockErase), owner ?? '')
+  t.equal(other.slow.writes, 4)
+  one.slow.go()
+  t.equal(await answer, '0b/2e/02', 'it does not know')
+  t.equal(one.slow.writes, 1)
+  for (const rig of [one, other]) t.equal(await rig.outcome(read10), 'GOOD')
+  await other.server.resumeSanitize(other.task(blockErase), owner ?? '')
+  t.equal(other.slow.writes, 4, 'there is none any more')
+})
+
+t.test('how far it came is recorded now and then, after a flush', async (t) => {
+  const clock = new ManualClock()
+  const { shared, one, other } = twoRigs({ clock, blocks: 2048 * 40 })
+  const write = one.slow.write.bind(one.slow)
+  one.slow.write = async (...call) => {
+    await new Promise<void>((resolve) => {
+      clock.after(1_000, resolve)
+    })
+    return write(...call)
+  }
+  t.equal(await one.outcome('48 82 0000000000 0000 00'), 'GOOD')
+  while ((recordOf(shared).nextLba ?? 0) === 0) await clock.advance(500)
+  t.equal(recordOf(shared).nextLba, 2048 * 10)
+  t.equal(one.slow.calls.at(-1), 'flush')
+  const sense = await other.dataOf(requestSense)
+  t.equal(sense.readUInt16BE(16), 0x3fff)
+  one.slow.flush = () => Promise.resolve(writeError)
+  while (recordOf(shared).owner !== undefined) await clock.advance(500)
+  t.equal(await other.outcome(read10), '03/31/03', 'what was lost is not recorded as done')
 })
