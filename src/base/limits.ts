@@ -370,8 +370,10 @@ export const mirror = {
   heartbeatEntries: 4_096,
   /** Regions that one command clears: its data are immediate. */
   clearedRegions: 4_096,
-  /** Replicas of a map that are not in sync, at most. */
-  lackingReplicas: 16,
+  /** Replicas of a map of which it is recorded what they lack. */
+  lackingReplicas: 8,
+  /** A replica's number is a LUN, of which flat addressing has so many. */
+  largestNumber: 16_383,
   /** Data of replicated writes held for all partners, beside those of clients. */
   writeBytes: 128 * MIB,
   /** Read at once to be digested: so much of the event loop's time is taken in one go at most. */
@@ -387,6 +389,9 @@ export const mirror = {
   retryLongestMs: 1_000,
   /** Rates told to people are of the last so many milliseconds. */
   rateWindowMs: 5_000,
+  /** Defaults: what one server copies for recovery in a second, and how long a replica may be away. */
+  recoveryBytesPerSecond: 64 * MIB,
+  recoveryGraceMs: 10 * 60_000,
   /** Differences that a verification names; it counts all. */
   namedDifferences: 16,
 } as const
