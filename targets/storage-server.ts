@@ -210,6 +210,9 @@ export class StorageServer {
         await volumes.reopen(request)
         return {}
       },
+      verify: async ({ volumeId }) => {
+        throw new StorageError('not-found', `no mirrored segments of ${volumeId} are led here`)
+      },
       describe: async () => {
         const { store } = this.#parts ?? {}
         if (store === undefined) throw new StorageError('conflict', 'the server is starting')

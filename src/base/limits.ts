@@ -191,6 +191,16 @@ export const manager = {
   describeIntervalMs: 2_000,
   /** One that did not answer, or would not take up its map, is asked again after this. */
   askAgainMs: 500,
+  /** A server that its partners or clients cannot use has so long to answer the manager. */
+  probeDeadlineMs: 500,
+  /** A client that cannot use a server counts so long; with its partner's word against it, less. */
+  accusationMs: 60_000,
+  cutOffMs: 10_000,
+  /** Clients that are remembered as accusing one server. */
+  accusers: 64,
+  /** A change of replicas that came to nothing is tried again after the first, doubling. */
+  replicaRetryMs: 500,
+  replicaRetryLongestMs: 10_000,
   /** How long GetMap waits for a newer map. */
   getMapWaitMs: 5_000,
   keepAliveMs: 1_000,

@@ -25,6 +25,7 @@ const storageServer = {
     activate: unary(server.activateRequestCodec, server.activateReplyCodec),
     reopen: unary(server.reopenRequestCodec, server.reopenReplyCodec),
     describe: unary(server.describeRequestCodec, server.describeReplyCodec),
+    verify: unary(server.verifyRequestCodec, server.verifyReplyCodec),
   },
 } as const
 
@@ -61,6 +62,8 @@ const adminService = {
     showServer: unary(admin.showServerRequestCodec, admin.serverReplyCodec),
     removeServer: unary(admin.removeServerRequestCodec, admin.removeServerReplyCodec),
     declareDead: unary(admin.declareDeadRequestCodec, admin.serverReplyCodec),
+    verifyVolume: unary(admin.verifyVolumeRequestCodec, admin.verifyVolumeReplyCodec),
+    recovery: unary(admin.recoveryRequestCodec, admin.recoveryReplyCodec),
     status: unary(admin.statusRequestCodec, admin.statusReplyCodec),
   },
 } as const

@@ -1,21 +1,19 @@
 /** The whole state for people and scripts: what is, what is pending, what to worry about. */
-import type {
-  FenceStatus,
-  ServerStatus,
-  ShutOut,
-  StatusReply,
-  VolumeStatus,
-} from '../control/messages/admin.ts'
+import type { FenceStatus, ServerStatus, ShutOut, StatusReply } from '../control/messages/admin.ts'
 import type { ReportRequest } from '../control/messages/client.ts'
 import type { VolumeAdmin } from './admin-volumes.ts'
 import type { ConfigurationStore } from './configuration-store.ts'
+import type { MissingRoom } from './recovery-room.ts'
 import type { Volumes } from './volumes.ts'
+import { warnings } from './warnings.ts'
 
 export interface StatusSources {
   readonly store: ConfigurationStore
   readonly volumes: Volumes
   readonly volumeAdmin: VolumeAdmin
   readonly servers: readonly ServerStatus[]
+  readonly managerDomain: string
+  readonly missingRoom: readonly MissingRoom[]
   readonly nameOf: (serverId: string) => string
   readonly shutOut: ShutOut
   readonly watching: number
@@ -35,7 +33,14 @@ export function statusReply(sources: StatusSources): StatusReply {
     volumes: statuses,
     pendingFences,
     shutOut: sources.shutOut,
-    warnings: warnings(servers, statuses, pendingFences),
+    warnings: warnings({
+      servers,
+      volumes: statuses,
+      maps: volumes.all.map(({ map }) => map),
+      pending: pendingFences,
+      managerDomain: sources.managerDomain,
+      missingRoom: sources.missingRoom,
+    }),
     watchingClients: sources.watching,
     relayedConnections: sources.relayed.now,
     relayedConnectionsTotal: sources.relayed.total,
@@ -53,30 +58,4 @@ function fences({ store, volumes, nameOf }: StatusSources): FenceStatus[] {
     const sinceWallMs = Math.round(store.fence(map.volumeId)?.sinceWallMs ?? 0)
     return { volume: map.name, client, waitingFor: waitingFor.map(nameOf), sinceWallMs }
   })
-}
-
-function warnings(
-  servers: readonly ServerStatus[],
-  volumes: readonly VolumeStatus[],
-  pending: readonly FenceStatus[],
-): string[] {
-  const texts: string[] = []
-  for (const { adopted, reachable, declaredDead, server } of servers) {
-    if (!adopted) texts.push(`server ${server.name} has registered and was not added`)
-    else if (declaredDead) texts.push(`server ${server.name} is declared dead`)
-    else if (!reachable) texts.push(`server ${server.name} does not answer`)
-  }
-  for (const { name, behind } of volumes) {
-    if (behind.length > 0) texts.push(`volume ${name}: not confirmed by ${behind.join(', ')}`)
-  }
-  for (const { volume, client, waitingFor } of pending) {
-    texts.push(`volume ${volume}: fence of ${client} waits for ${waitingFor.join(', ')}`)
-  }
-  if (volumes.length > 0) {
-    texts.push(
-      'every volume has one copy: a server that loses power loses what was not flushed, and where a ' +
-        'front end runs on the same machine nobody is left to tell its initiators',
-    )
-  }
-  return texts
 }

@@ -26,6 +26,7 @@ import {
   withSegments,
 } from './map-edits.ts'
 import { placeLinear, placeStriped } from './placement.ts'
+import { replicaStatuses } from './replica-status.ts'
 import type { ServerRegistry } from './server-registry.ts'
 import type { Purpose, Space } from './space.ts'
 import { blockBytesOf, blocksOf, checkClient, checkCreate, place } from './volume-request.ts'
@@ -36,6 +37,8 @@ export interface VolumeAdminContext {
   readonly registry: ServerRegistry
   readonly space: Space
   readonly conditions: Conditions
+  /** What an administrator should know of a volume that was just made. */
+  readonly warningsOf: (map: VolumeMap) => string[]
   readonly random: Random
   readonly handOut: (map: VolumeMap) => VolumeMap
 }
@@ -58,7 +61,8 @@ export class VolumeAdmin {
 
   status(volume: ManagedVolume): VolumeStatus {
     const { map, phase, behind, shutOut, refusals } = volume
-    const names = behind.map((serverId) => this.#context.registry.nameOf(serverId))
+    const { registry, conditions } = this.#context
+    const names = behind.map((serverId) => registry.nameOf(serverId))
     return {
       name: map.name,
       volumeId: map.volumeId,
@@ -67,7 +71,11 @@ export class VolumeAdmin {
       change: phase,
       behind: [...names, ...refusals.map((why) => `(${why})`)],
       shutOut: shutOut.summary,
-      replicas: [],
+      replicas: replicaStatuses(map, {
+        conditions,
+        isReachable: (serverId) => registry.isReachable(serverId),
+        isDead: (serverId) => registry.isDead(serverId),
+      }),
     }
   }
 
@@ -87,7 +95,8 @@ export class VolumeAdmin {
       return volumes.create(withSegments(empty, placed, homes, random))
     })
     await this.#undoRefused(volume)
-    return { map: this.#context.handOut(volume.map), shutOutMs: 0 }
+    const { handOut, warningsOf } = this.#context
+    return { map: handOut(volume.map), shutOutMs: 0, warnings: warningsOf(volume.map) }
   }
 
   async grow({ name, sizeBytes }: GrowVolumeRequest): Promise<VolumeReply> {

@@ -6,11 +6,14 @@
  */
 import { assert } from '../base/assert.ts'
 import { StorageError, toError } from '../base/errors.ts'
+import { mirror } from '../base/limits.ts'
 import type { Codec } from '../control/codec.ts'
 import { volumeMapCodec } from '../control/messages/map.ts'
 import {
   type PendingFence,
   pendingFenceCodec,
+  type RecoverySettings,
+  recoverySettingsCodec,
   type ServerRecord,
   serverRecordCodec,
 } from '../control/messages/server.ts'
@@ -24,6 +27,7 @@ import {
   deletedPrefix,
   fenceKey,
   fencePrefix,
+  recoveryKey,
   serverKey,
   serverPrefix,
   termKey,
@@ -56,6 +60,10 @@ export class ConfigurationStore {
   readonly #deleted = new Set<string>()
   readonly #servers = new Map<string, ServerRecord>()
   readonly #fences = new Map<string, PendingFence>()
+  #recovery: RecoverySettings = {
+    bytesPerSecond: mirror.recoveryBytesPerSecond,
+    graceMs: mirror.recoveryGraceMs,
+  }
 
   private constructor(keyValue: KeyValue, term: number, counter: Generation) {
     this.#keyValue = keyValue
@@ -170,6 +178,17 @@ export class ConfigurationStore {
     this.#fences.set(fence.volumeId, fence)
   }
 
+  /** How replicas are brought up and replaced; the defaults where nobody has set anything. */
+  get recovery(): RecoverySettings {
+    return this.#recovery
+  }
+
+  async putRecovery(settings: RecoverySettings): Promise<void> {
+    const value = recoverySettingsCodec.encode(settings)
+    await this.#transact({ put: [{ key: recoveryKey, value }] })
+    this.#recovery = settings
+  }
+
   async removeFence(volumeId: string): Promise<void> {
     await this.#transact({ remove: [fenceKey(volumeId)] })
     this.#fences.delete(volumeId)
@@ -204,6 +223,9 @@ export class ConfigurationStore {
     await this.#readAll(fencePrefix, pendingFenceCodec, (fence) =>
       this.#fences.set(fence.volumeId, fence),
     )
+    await this.#readAll(recoveryKey, recoverySettingsCodec, (settings) => {
+      this.#recovery = settings
+    })
     for (const { key } of await this.#keyValue.range(deletedPrefix)) {
       this.#deleted.add(deletedFromKey(key))
     }

@@ -3,6 +3,8 @@
 export const termKey = 'term'
 export const counterKey = 'counter'
 
+export const recoveryKey = 'recovery'
+
 export const volumePrefix = 'volume/'
 export const deletedPrefix = 'deleted/'
 export const serverPrefix = 'server/'

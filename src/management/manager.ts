@@ -20,9 +20,11 @@ import type { Network } from '../ports/network.ts'
 import type { Random } from '../ports/random.ts'
 import type { RpcListener, RpcNetwork } from '../ports/rpc.ts'
 import type { VolumeMap } from '../volume/map.ts'
+import { RecoveryAdmin } from './admin-recovery.ts'
 import { ServerAdmin } from './admin-servers.ts'
 import { statusReply } from './admin-status.ts'
 import { VolumeAdmin } from './admin-volumes.ts'
+import { domainKey } from './candidate.ts'
 import { ClientReports } from './client-reports.ts'
 import { Conditions } from './conditions.ts'
 import { ConfigurationStore } from './configuration-store.ts'
@@ -30,11 +32,13 @@ import { ManagementPath } from './management-path/management-path.ts'
 import { targetAddresses, targetNames } from './management-path/targets.ts'
 import { withPortals } from './map-edits.ts'
 import { MapWaiters } from './map-waiters.ts'
+import { type MissingRoom, missingRoom } from './recovery-room.ts'
 import { ServerRegistry } from './server-registry.ts'
 import { SharedStates } from './shared-state.ts'
 import { ShutOutTimes } from './shut-out.ts'
 import { Space } from './space.ts'
 import { Volumes } from './volumes.ts'
+import { roomWarnings, volumeWarnings } from './warnings.ts'
 import { WatchHub } from './watch-hub.ts'
 
 export interface ManagerPorts {
@@ -53,6 +57,8 @@ export interface ManagerOptions {
   readonly portals: readonly string[]
   /** Part of each server that only recovery may fill, once anything is mirrored; 0 to 1. */
   readonly reservedShare?: number
+  /** Failure domain in which the manager runs; empty: not told. */
+  readonly domain?: string
 }
 
 export class Manager {
@@ -69,12 +75,15 @@ export class Manager {
   readonly #path: ManagementPath
   readonly #volumeAdmin: VolumeAdmin
   readonly #serverAdmin: ServerAdmin
+  readonly #recoveryAdmin: RecoveryAdmin
   readonly #sharedStates: SharedStates
+  readonly #domain: string
   #orders = 0
   #listener: RpcListener | undefined
 
   private constructor(ports: ManagerPorts, store: ConfigurationStore, options: ManagerOptions) {
-    const { reservedShare = limits.reservedShare } = options
+    const { reservedShare = limits.reservedShare, domain = '' } = options
+    this.#domain = domain
     const { rpc, network, clock, random, log } = ports
     this.#ports = ports
     this.#store = store
@@ -119,10 +128,17 @@ export class Manager {
       registry,
       space: this.#space,
       conditions: this.#conditions,
+      warningsOf: (map) => this.#warningsOf(map),
       random,
       handOut,
     })
     this.#serverAdmin = new ServerAdmin({ registry, volumes: this.#volumes, space: this.#space })
+    this.#recoveryAdmin = new RecoveryAdmin({
+      store,
+      registry,
+      volumes: this.#volumes,
+      volumeAdmin: this.#volumeAdmin,
+    })
     this.#sharedStates = new SharedStates({ volumes: this.#volumes, handOut })
     this.#path = new ManagementPath({
       network,
@@ -225,13 +241,16 @@ export class Manager {
         return {}
       },
       declareDead: async ({ name }) => ({ server: await servers.declareDead(name) }),
+      verifyVolume: (request) => this.#recoveryAdmin.verify(request),
+      recovery: (request) => this.#recoveryAdmin.recovery(request),
       status: async () => this.#status(),
     }
   }
 
   async #register({ server }: RegisterRequest) {
     const adopted = await this.#registry.register(server)
-    return { adopted, term: this.#store.term, recoveryBytesPerSecond: 0 }
+    const { bytesPerSecond } = this.#store.recovery
+    return { adopted, term: this.#store.term, recoveryBytesPerSecond: bytesPerSecond }
   }
 
   #ask({ serverId, volume }: AskRequest) {
@@ -247,8 +266,27 @@ export class Manager {
     return newer === undefined ? {} : { map: newer }
   }
 
+  #warningsOf(map: VolumeMap): string[] {
+    const servers = this.#registry.all
+    const domains = new Map(servers.map(({ facts, domain }) => [facts.name, domain]))
+    return [
+      ...volumeWarnings(map, { domains, managerDomain: this.#domain }),
+      ...roomWarnings(this.#missingRoom([map])),
+    ]
+  }
+
+  #missingRoom(maps: readonly VolumeMap[]): MissingRoom[] {
+    const registry = this.#registry
+    return missingRoom(maps, {
+      candidates: this.#space.room('recovery').candidates,
+      domainOf: (serverId) => domainKey({ serverId, domain: registry.domainOf(serverId) }),
+    })
+  }
+
   #status(): StatusReply {
     return statusReply({
+      managerDomain: this.#domain,
+      missingRoom: this.#missingRoom(this.#volumes.all.map(({ map }) => map)),
       store: this.#store,
       volumes: this.#volumes,
       volumeAdmin: this.#volumeAdmin,

@@ -101,6 +101,16 @@ export class ServerRegistry {
     return this.#entries.get(serverId)?.facts.portals ?? []
   }
 
+  /** It answered when it was last asked, or told something since. */
+  isReachable(serverId: string): boolean {
+    return this.#entries.get(serverId)?.reachable === true
+  }
+
+  /** Failure domain; empty: the server is one of its own. */
+  domainOf(serverId: string): string {
+    return this.#context.store.server(serverId)?.domain ?? ''
+  }
+
   isDead(serverId: string): boolean {
     return this.#context.store.server(serverId)?.declaredDead === true
   }

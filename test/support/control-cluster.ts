@@ -8,6 +8,8 @@
 import type {
   HeldVolume as HeldVolumeMessage,
   ServerFacts,
+  VerifyReply,
+  VerifyRequest,
 } from '../../src/control/messages/server.ts'
 import {
   type AdminClient,
@@ -128,6 +130,8 @@ export class ServerRig {
   #volumes: HeldVolumes | undefined
   #starts = 0
   sessions = 0
+  /** What it answers when the manager has it compare copies. */
+  verify: (request: VerifyRequest) => VerifyReply = () => ({ segments: [] })
 
   constructor(cluster: ControlCluster, number: number) {
     this.#cluster = cluster
@@ -191,6 +195,7 @@ export class ServerRig {
           return {}
         },
         describe: async () => ({ ...this.#describe(volumes), counters: [] }),
+        verify: async (request) => this.verify(request),
       }),
     )
     link.start()

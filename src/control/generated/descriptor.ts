@@ -561,6 +561,16 @@ export const descriptor = {
               "type": "uint64",
               "id": 9,
               "protoName": "copied_bytes"
+            },
+            "comparingBytes": {
+              "type": "uint64",
+              "id": 10,
+              "protoName": "comparing_bytes"
+            },
+            "diskFailed": {
+              "type": "bool",
+              "id": 11,
+              "protoName": "disk_failed"
             }
           }
         },

@@ -3,7 +3,7 @@ import type { StalePolicy, VolumeMap } from '../../volume/map.ts'
 import { codec } from '../codec.ts'
 import { codecWithMap, codecWithMaps } from '../conversions.ts'
 import { stalePolicyFromWire, stalePolicyToWire } from './map.ts'
-import type { ServerFacts } from './server.ts'
+import type { RecoverySettings, SegmentVerification, ServerFacts } from './server.ts'
 
 export interface CreateVolumeRequest {
   readonly name: string
@@ -33,6 +33,8 @@ export interface VolumeReply {
   readonly map: VolumeMap
   /** For how long clients were shut out by this change. */
   readonly shutOutMs: number
+  /** What an administrator should know of the volume as it is now. */
+  readonly warnings?: readonly string[]
 }
 
 export type ListVolumesRequest = Record<string, never>
@@ -60,6 +62,22 @@ export type DeleteVolumeReply = Record<string, never>
 export interface FenceRequest {
   readonly volume: string
   readonly client: string
+}
+
+export interface VerifyVolumeRequest {
+  readonly name: string
+  /** Begins a new comparison; otherwise the answer tells of the one that runs or ran last. */
+  readonly start: boolean
+  readonly repair: boolean
+}
+export interface VerifyVolumeReply {
+  readonly segments: readonly VerifiedSegment[]
+}
+export interface VerifiedSegment {
+  /** The primary. */
+  readonly server: string
+  readonly startBlock: number
+  readonly verification: SegmentVerification
 }
 
 export interface ClearReservationsRequest {
@@ -106,6 +124,20 @@ export interface SetDomainRequest {
   readonly domain: string
 }
 
+/** Sets what is given, and asks what is recovered now. */
+export interface RecoveryRequest {
+  readonly bytesPerSecond?: number | undefined
+  readonly graceMs?: number | undefined
+}
+export interface RecoveryReply {
+  readonly settings: RecoverySettings
+  readonly replicas: readonly RecoveringReplica[]
+}
+export interface RecoveringReplica {
+  readonly volume: string
+  readonly replica: ReplicaStatus
+}
+
 export type StatusRequest = Record<string, never>
 export interface StatusReply {
   readonly term: number
@@ -145,6 +177,10 @@ export interface ReplicaStatus {
   readonly totalBytes: number
   readonly bytesPerSecond: number
   readonly copiedBytes: number
+  /** Regions that are compared before they are served again, at a primary. */
+  readonly comparingBytes: number
+  /** The disk returned errors for it. */
+  readonly diskFailed: boolean
 }
 export interface FenceStatus {
   readonly volume: string
@@ -198,5 +234,9 @@ export const showServerRequestCodec = codec<ServerNameRequest>('ShowServerReques
 export const removeServerRequestCodec = codec<ServerNameRequest>('RemoveServerRequest')
 export const removeServerReplyCodec = codec<RemoveServerReply>('RemoveServerReply')
 export const declareDeadRequestCodec = codec<ServerNameRequest>('DeclareDeadRequest')
+export const recoveryRequestCodec = codec<RecoveryRequest>('RecoveryRequest')
+export const recoveryReplyCodec = codec<RecoveryReply>('RecoveryReply')
+export const verifyVolumeRequestCodec = codec<VerifyVolumeRequest>('VerifyVolumeRequest')
+export const verifyVolumeReplyCodec = codec<VerifyVolumeReply>('VerifyVolumeReply')
 export const statusRequestCodec = codec<StatusRequest>('StatusRequest')
 export const statusReplyCodec = codec<StatusReply>('StatusReply')

@@ -77,6 +77,43 @@ export interface ReopenRequest {
 }
 export type ReopenReply = Record<string, never>
 
+export interface VerifyRequest {
+  readonly volumeId: string
+  /** Begins a new comparison; otherwise the answer tells of the one that runs or ran last. */
+  readonly start: boolean
+  /** Writes the primary's content over what differs. */
+  readonly repair: boolean
+}
+export interface VerifyReply {
+  readonly segments: readonly SegmentVerification[]
+}
+/** Comparison of a segment whose primary the server is with the other in-sync replicas. */
+export interface SegmentVerification {
+  readonly segmentId: string
+  readonly state: VerificationState
+  /** Why it failed. */
+  readonly cause: string
+  readonly totalBytes: number
+  readonly comparedBytes: number
+  readonly bytesPerSecond: number
+  /** Runs of blocks that differed in a replica, and how many of them were repaired. */
+  readonly differences: number
+  readonly repaired: number
+  /** The first of them. */
+  readonly named: readonly Difference[]
+}
+/**
+ * `none`: was never started here since the volume was activated. `alone`: no other replica is in
+ * sync, so nothing was compared.
+ */
+export type VerificationState = 'none' | 'running' | 'done' | 'failed' | 'alone'
+export interface Difference {
+  readonly serverId: string
+  /** Blocks of the replica. */
+  readonly lba: number
+  readonly blocks: number
+}
+
 export type DescribeRequest = Record<string, never>
 export interface DescribeReply {
   readonly server: ServerFacts
@@ -158,6 +195,14 @@ export interface ServerRecord {
   readonly domain: string
 }
 
+/** How replicas are brought up and replaced. */
+export interface RecoverySettings {
+  /** The most that one server copies for recovery; 0: no limit. */
+  readonly bytesPerSecond: number
+  /** How long a replica may stay away before it is replaced. */
+  readonly graceMs: number
+}
+
 export interface PendingFence {
   readonly volumeId: string
   readonly client: string
@@ -170,10 +215,13 @@ export const activateRequestCodec = codecWithMap<ActivateRequest>('ActivateReque
 export const activateReplyCodec = codec<ActivateReply>('ActivateReply')
 export const reopenRequestCodec = codec<ReopenRequest>('ReopenRequest')
 export const reopenReplyCodec = codec<ReopenReply>('ReopenReply')
+export const verifyRequestCodec = codec<VerifyRequest>('VerifyRequest')
+export const verifyReplyCodec = codec<VerifyReply>('VerifyReply')
 export const describeRequestCodec = codec<DescribeRequest>('DescribeRequest')
 export const describeReplyCodec = codec<DescribeReply>('DescribeReply')
 export const volumeRecordCodec = codecWithMap<VolumeRecord>('VolumeRecord')
 export const serverRecordCodec = codec<ServerRecord>('ServerRecord')
+export const recoverySettingsCodec = codec<RecoverySettings>('RecoverySettings')
 export const pendingFenceCodec = codec<PendingFence>('PendingFence')
 
 /** Below zero: `left` is older. */
