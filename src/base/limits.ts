@@ -196,6 +196,8 @@ export const manager = {
   /** A client that cannot use a server counts so long; with its partner's word against it, less. */
   accusationMs: 60_000,
   cutOffMs: 10_000,
+  /** A server that says that it has no store is taken for one that starts, no longer than this. */
+  startTakesMs: 2_000,
   /** Clients that are remembered as accusing one server. */
   accusers: 64,
   /** A change of replicas that came to nothing is tried again after the first, doubling. */

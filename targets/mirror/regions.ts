@@ -1,5 +1,5 @@
 /** The regions of one replica: which of them a range of blocks lies in, and what each consists of. */
-import { mirror } from '../../src/base/limits.ts'
+import { mirror, pageBytes } from '../../src/base/limits.ts'
 import type { BlockExtent } from '../../src/scsi/logical-unit.ts'
 
 export interface RegionRun {
@@ -26,6 +26,11 @@ export class Regions {
   extent(region: number): BlockExtent {
     const lba = region * this.#regionBlocks
     return { lba, blocks: Math.min(this.#regionBlocks, this.#blocks - lba) }
+  }
+
+  /** Pages of an extent that begins with one. */
+  pages({ blocks }: BlockExtent): number {
+    return Math.ceil((blocks * this.#blockBytes) / pageBytes)
   }
 
   bytes(region: number): number {

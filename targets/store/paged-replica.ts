@@ -135,14 +135,15 @@ export class PagedReplica implements ReplicaStore {
     return this.#core.flush()
   }
 
-  run(lba: number): BlockRun {
+  run(lba: number, most = this.blocks): BlockRun {
     this.#check(lba, 1)
     const pageBlocks = this.#pageBlocks
     const page = Math.floor(lba / pageBlocks)
     const { table } = this.#replica
     const mapped = table.get(page) !== undefined
-    const end = table.next(page, Math.ceil(this.blocks / pageBlocks), !mapped)
-    return { mapped, blocks: Math.min(end * pageBlocks, this.blocks) - lba }
+    const endBlock = Math.min(this.blocks, lba + most)
+    const end = table.next(page, Math.ceil(endBlock / pageBlocks), !mapped)
+    return { mapped, blocks: Math.min(end * pageBlocks, endBlock) - lba }
   }
 
   /** No operation begins any more; those under way go on. */

@@ -153,9 +153,9 @@ export class RawFileStore implements ReplicaStore {
     }
   }
 
-  run(lba: number): BlockRun {
+  run(lba: number, most = this.blocks): BlockRun {
     checkRange(lba, 1, this.blocks)
-    return { mapped: true, blocks: this.blocks - lba }
+    return { mapped: true, blocks: Math.min(this.blocks - lba, most) }
   }
 
   close(): Promise<void> {

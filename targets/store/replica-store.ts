@@ -37,8 +37,11 @@ export interface ReplicaStore {
   unmap(lba: number, blocks: number): Promise<void>
   /** Every write that had resolved before this call survives the death of the machine. */
   flush(): Promise<void>
-  /** How many blocks from `lba` on are allocated, or not allocated, like the one at `lba`. */
-  run(lba: number): BlockRun
+  /**
+   * How many blocks from `lba` on are allocated, or not allocated, like the one at `lba`; it looks
+   * no further than `most`.
+   */
+  run(lba: number, most?: number): BlockRun
 }
 
 /** What was read is shared: never written to. What is returned is as long. */

@@ -1,0 +1,61 @@
+/**
+ * Holds copying between servers to so many bytes a second, so that clients keep the rest of the
+ * disks and of the network. A token bucket that may owe: work is done first and paid for after, so
+ * that nobody waits for it while holding a lock. One for a whole server.
+ */
+import type { Clock } from '../../src/ports/clock.ts'
+
+/** So much unused time counts afterwards, and so long is nobody's wait before it looks again. */
+const burstMs = 250
+const longestWaitMs = 1_000
+
+export class Throttle {
+  readonly #clock: Clock
+  #bytesPerSecond: number
+  /** Bytes that may be moved now; below 0 they are owed. */
+  #balance = 0
+  #atMs: number
+
+  /** `bytesPerSecond` 0: no limit. */
+  constructor(clock: Clock, bytesPerSecond: number) {
+    this.#clock = clock
+    this.#bytesPerSecond = bytesPerSecond
+    this.#atMs = clock.nowMs()
+  }
+
+  get bytesPerSecond(): number {
+    return this.#bytesPerSecond
+  }
+
+  set bytesPerSecond(value: number) {
+    this.#refill()
+    this.#bytesPerSecond = value
+  }
+
+  /**
+   * Undefined: go on. Otherwise to be asked again when it resolves, which is within a second, so
+   * that whoever waits sees that it was stopped, and another limit holds soon.
+   */
+  wait(): Promise<void> | undefined {
+    if (this.#bytesPerSecond === 0) return undefined
+    this.#refill()
+    if (this.#balance >= 0) return undefined
+    const owedMs = Math.ceil((-this.#balance / this.#bytesPerSecond) * 1000)
+    return new Promise((resolve) => {
+      this.#clock.after(Math.min(owedMs, longestWaitMs), resolve)
+    })
+  }
+
+  spend(bytes: number): void {
+    this.#refill()
+    if (this.#bytesPerSecond > 0) this.#balance -= bytes
+  }
+
+  #refill(): void {
+    const nowMs = this.#clock.nowMs()
+    const earned = ((nowMs - this.#atMs) / 1000) * this.#bytesPerSecond
+    const most = (burstMs / 1000) * this.#bytesPerSecond
+    this.#balance = Math.min(this.#balance + earned, most)
+    this.#atMs = nowMs
+  }
+}
