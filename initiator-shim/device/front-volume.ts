@@ -6,6 +6,7 @@
 import { background } from '../../src/base/background.ts'
 import type { ConfigurationClient } from '../../src/control/services.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
+import type { Outcome } from '../../src/scsi/call.ts'
 import type { TokenStore } from '../../src/scsi/copy/token-store.ts'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { Nexus } from '../../src/scsi/logical-unit.ts'
@@ -55,6 +56,7 @@ export class FrontVolume {
   readonly #device: DeviceServer<PortalTask>
   readonly #unit: VolumeUnit
   readonly #ledger = new FlushLedger()
+  readonly #liveness: Liveness
   readonly #settings: VolumeSettings
   readonly #keeper: SanitizeKeeper
   readonly #detached: (volume: FrontVolume) => void
@@ -66,6 +68,7 @@ export class FrontVolume {
     this.state = new VolumeState(client, map, (newerThan) =>
       options.refresh(this.state.map, newerThan),
     )
+    this.#liveness = liveness
     this.paths = new PathSet(ports)
     this.router = new Router({
       clock,
@@ -171,7 +174,7 @@ export class FrontVolume {
   #attaching(device: DeviceServer<PortalTask>): ScsiTarget<PortalTask> {
     return {
       arrive: (task) => device.arrive(task),
-      execute: (task, dataOut) => device.execute(task, dataOut),
+      execute: (task, dataOut) => this.#execute(task, dataOut),
       encodeSense: (task, result) => device.encodeSense(task, result),
       reset: (nexus, scope) => device.reset(nexus, scope),
       tasksCleared: (nexuses, lun) => device.tasksCleared(nexuses, lun),
@@ -191,6 +194,11 @@ export class FrontVolume {
         this.#restIfUnused()
       },
     }
+  }
+
+  async #execute(task: PortalTask, dataOut: readonly Buffer[]): Promise<Outcome> {
+    if (!this.#device.sets(task)) return this.#device.execute(task, dataOut)
+    return (await this.#liveness.awaited(task)) ?? this.#device.execute(task, dataOut)
   }
 
   /** Its commands have ended. A volume counts as in use while a server has a session of ours. */

@@ -3,12 +3,18 @@
  * its front connection has answered something that was sent no longer ago than `shim.proofMs`: a
  * NOP-In, or a response or an R2T, which prove as much and cost a busy initiator nothing. So
  * what a dead connection had in the network cannot overtake what its initiator sends elsewhere.
- * A proof that ages is renewed beside the commands, so that these wait only after a silence.
+ * A command that touches no block but changes what holds for others (reservations, modes, the medium)
+ * waits for the same. A proof that ages is renewed beside the commands, so that these wait only after a silence.
  */
 import { shim } from '../../src/base/limits.ts'
-import { Signal } from '../../src/leg/signal.ts'
-import type { FrontSession } from '../../src/portal/portal-host.ts'
+import { anyOf, Signal } from '../../src/leg/signal.ts'
+import type { FrontSession, PortalTask } from '../../src/portal/portal-host.ts'
 import type { Clock } from '../../src/ports/clock.ts'
+import { type ScsiResult, Status } from '../../src/scsi/result.ts'
+
+const busy: ScsiResult = { status: Status.BUSY }
+/** Nobody gets it. */
+const aborted: ScsiResult = { status: Status.TASK_ABORTED }
 
 interface Proof {
   asking: boolean
@@ -34,6 +40,25 @@ export class Liveness {
   /** Where to wait after `alive` said no. */
   changed(session: FrontSession): Signal {
     return this.#proof(session).changed
+  }
+
+  /**
+   * For a command that is not forwarded but changes what holds for others: undefined when it may be
+   * carried out, or its answer where no proof came for as long as a command is held.
+   */
+  async awaited(task: PortalTask): Promise<ScsiResult | undefined> {
+    const { session } = task
+    const { holdStretchMs } = shim
+    const untilMs = this.#clock.nowMs() + holdStretchMs
+    const ended = new Signal()
+    task.whenAborted(() => ended.notify())
+    while (!this.alive(session)) {
+      const ms = untilMs - this.#clock.nowMs()
+      if (task.aborted) return aborted
+      if (ms <= 0) return busy
+      await anyOf([ended, this.changed(session)], { clock: this.#clock, ms })
+    }
+    return task.aborted ? aborted : undefined
   }
 
   #proof(session: FrontSession): Proof {

@@ -23,6 +23,8 @@ export interface Command extends CommandFacts {
   reservation(cdb: Buffer): ReservationClass
   /** Answered whatever state the unit is in, also while it is being sanitized. SBC-3 4.11.2. */
   readonly inAnyState: boolean
+  /** It changes what holds for the unit, or what is kept for its initiator, and asks for no block. */
+  readonly sets: boolean
   /** Whether this unit has the command. */
   isOf(unit: UnitDescription): boolean
   transfer(cdb: Buffer, blockBytes: number): Transfer
@@ -37,6 +39,7 @@ interface CommandSpec<F extends Fields> {
   readonly medium: MediumUse
   readonly reservation: ReservationClass | ((fields: Value<CdbLayout<F>>) => ReservationClass)
   readonly inAnyState?: boolean
+  readonly sets?: boolean
   /** Units that have the command; absent: all of them. */
   when?(unit: UnitDescription): boolean
   /** Absent: no data in either direction. */
@@ -62,6 +65,7 @@ export function command<F extends Fields>(cdb: CdbLayout<F>, spec: CommandSpec<F
     reservation: (block) =>
       typeof reservation === 'function' ? reservation(fieldsOf(block)) : reservation,
     inAnyState: spec.inAnyState ?? false,
+    sets: spec.sets ?? false,
     isOf: (unit) => spec.when?.(unit) ?? true,
     transfer: (block, blockBytes) => spec.transfer?.(fieldsOf(block), blockBytes) ?? noTransfer,
     check(call) {

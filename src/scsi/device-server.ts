@@ -167,6 +167,11 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     await resumed
   }
 
+  /** Whether the task is to change something other than blocks. */
+  sets(task: T): boolean {
+    return this.#command(task, this.#directory.unit(task.lun))?.sets ?? false
+  }
+
   nexusGained(nexus: Nexus): void {
     // What was changed before it came is not told to it.
     for (const lun of this.#directory.luns())

@@ -161,6 +161,7 @@ export const modeSelectCommands: readonly Command[] = [
   command(modeSelect6, {
     medium: 'none',
     reservation: 'write',
+    sets: true,
     when: whereSettable,
     transfer,
     check,
@@ -169,6 +170,7 @@ export const modeSelectCommands: readonly Command[] = [
   command(modeSelect10, {
     medium: 'none',
     reservation: 'write',
+    sets: true,
     when: whereSettable,
     transfer,
     check,

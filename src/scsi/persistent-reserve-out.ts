@@ -179,6 +179,7 @@ function changing(
   return command(layout, {
     medium: 'none',
     reservation: 'persistent',
+    sets: true,
     when: whereSettable,
     transfer: ({ parameterListLength }) => ({ direction: 'out', bytes: parameterListLength }),
     check: (_call, fields) =>

@@ -45,6 +45,7 @@ function changing(
   return command(layout, {
     medium: 'none',
     reservation: 'own',
+    sets: true,
     when: whereSettable,
     run: (call) => changeReservations(call, (table) => decide(table, call.nexus.initiatorPort)),
   })

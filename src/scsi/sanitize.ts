@@ -168,6 +168,7 @@ const common = {
   medium: 'write',
   reservation: 'write',
   inAnyState: true,
+  sets: true,
   when: whereSettable,
   transfer: ({ parameterListLength }: Sanitizing): Transfer => ({
     direction: parameterListLength === 0 ? 'none' : 'out',

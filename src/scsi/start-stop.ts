@@ -95,12 +95,14 @@ async function setLoaded(call: Call, mediumLoaded: boolean) {
 export const startStopCommands: readonly Command[] = [
   command(startStopUnit, {
     medium: 'none',
+    sets: true,
     reservation: ({ start, powerCondition }) => (start && powerCondition === 0 ? 'never' : 'write'),
     check,
     run: startStop,
   }),
   command(preventAllowMediumRemoval, {
     medium: 'none',
+    sets: true,
     reservation: ({ prevent }) => (prevent === 0 ? 'never' : 'write'),
     when: (unit) => whereSettable(unit) && unit.facts.removable,
     // 10b and 11b were for medium changers and are obsolete.

@@ -222,6 +222,63 @@ t.test('a second path beside one that cannot answer meanwhile', async (t) => {
   t.equal(describe(await cluster.run(same.write(0, 8, 3).answer)), 'good')
 })
 
+/** Commands that touch no block, each with what it is answered when it is carried out. */
+const setting = [
+  { name: 'RESERVE (6)', cdb: '160000000000' },
+  { name: 'RELEASE (6)', cdb: '170000000000' },
+  { name: 'START STOP UNIT', cdb: '1b0000000100' },
+  { name: 'MODE SELECT (6)', cdb: '151000001000', data: '000000000a0a021000000000ffff0000' },
+  {
+    name: 'PERSISTENT RESERVE OUT',
+    cdb: '5f060000000000001800',
+    data: `${'00'.repeat(8)}${'00'.repeat(7)}09${'00'.repeat(8)}`,
+  },
+]
+
+t.test('what a session that was passed over sets waits for its sign of life', async (t) => {
+  const cluster = await started(t)
+  const second = await cluster.shim.listen('127.0.0.1:0')
+  const silent = await RawInitiator.connect(cluster.network, cluster.portal)
+  t.teardown(() => silent.close())
+  const names = {
+    targetName: 'iqn.2026-11.io.palisade:v',
+    initiatorName: 'iqn.2026-11.example:a',
+  }
+  t.equal((await cluster.run(silent.login(names))).status, 0)
+  const first = silent.command({ cdb: write10(0, 1), data: Buffer.alloc(512), immediateBytes: 512 })
+  await cluster.pass(10)
+  await silent.answerPing()
+  t.equal((await cluster.run(silent.end(first))).status, 0)
+  for (const [index, { name, cdb, data }] of setting.entries()) {
+    const other = await cluster.attach('v', { isid: 2 + index, address: second })
+    const bytes = data === undefined ? undefined : Buffer.from(data, 'hex')
+    const body = bytes === undefined ? {} : { data: bytes, immediateBytes: bytes.length }
+    const late = silent.command({ cdb: Buffer.from(cdb, 'hex'), ...body })
+    let ended = false
+    const end = silent.end(late).then((response) => {
+      ended = true
+      return response
+    })
+    await cluster.pass(500)
+    t.notOk(ended, `${name} waits`)
+    await silent.answerPing()
+    t.equal((await cluster.run(end)).status, 0, `${name} is carried out`)
+    other.leg.close()
+    await cluster.pass(5)
+  }
+  const inquiry = silent.run({ cdb: Buffer.from('120000002400', 'hex'), readBytes: 36 })
+  t.equal((await cluster.run(inquiry)).status, 0, 'what changes nothing does not wait')
+
+  const other = await cluster.attach('v', { isid: 9, address: second })
+  const given = silent.command({ cdb: Buffer.from('160000000000', 'hex') })
+  t.equal((await cluster.run(silent.end(given))).status, 8, 'BUSY, when no sign comes')
+  t.equal(
+    describe(await cluster.run(other.write(0, 8, 2).answer)),
+    'good',
+    'and nothing is reserved',
+  )
+})
+
 /** An initiator breaks its connection, with writes in it, and sends others on a new one. */
 async function comeBack(cluster: MemoryCluster, relay: Relay, seed: number): Promise<string[]> {
   const random = seededRandom(seed)
