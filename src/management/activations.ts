@@ -31,6 +31,8 @@ export class Activations {
   readonly #confirmed = new Map<string, Confirmation>()
   readonly #underWay = new Map<string, Order>()
   readonly #refusals = new Map<string, string>()
+  /** The newest generation that a server could not be told of. */
+  readonly #missed = new Map<string, Generation>()
 
   constructor(context: ActivationContext) {
     this.#context = context
@@ -44,6 +46,12 @@ export class Activations {
   /** Why servers that could be reached would not take the map. */
   refusals(map: VolumeMap): string[] {
     return this.behind(map).flatMap((serverId) => this.#refusals.get(serverId) ?? [])
+  }
+
+  /** This map was sent and did not arrive, as far as is known. */
+  hasMissed(serverId: string, { generation }: VolumeMap): boolean {
+    const isConfirmed = this.#confirmed.get(serverId)?.generation === generation
+    return !isConfirmed && this.#missed.get(serverId) === generation
   }
 
   /** An activate was sent and not answered yet. */
@@ -91,6 +99,7 @@ export class Activations {
     const server = this.#context.nameOf(serverId)
     this.#context.log.warn('not activated', { volume: map.name, server, error: error.message })
     const reached = error.code !== 'unreachable' && error.code !== 'deadline'
+    if (!reached) this.#missed.set(serverId, map.generation)
     if (reached) this.#refusals.set(serverId, `${server}: ${error.message}`)
     else this.#refusals.delete(serverId)
   }

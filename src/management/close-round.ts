@@ -1,8 +1,8 @@
 /**
- * One round of closing: asks servers until every replica set of the volume is closed, or until it
- * is cancelled. Repeats itself under a higher order each time, because a server refuses what is
- * not higher. The primaries are asked first; the other replicas of a set when its primary does not
- * answer. It owns what the servers answered.
+ * One round of closing: asks servers until the replica sets in question are closed, or until it is
+ * cancelled. Repeats itself under a higher order each time, because a server refuses what is not
+ * higher. Who is asked for a set is its mode (change-plan.ts). A server closes the whole volume; of
+ * the other sets that it is part of nothing is asked. It owns what the servers answered.
  */
 import { background } from '../base/background.ts'
 import { StorageError } from '../base/errors.ts'
@@ -11,10 +11,12 @@ import type { CloseReply, Order } from '../control/messages/server.ts'
 import type { StorageServerClient } from '../control/services.ts'
 import type { Cancel, Clock } from '../ports/clock.ts'
 import type { VolumeMap } from '../volume/map.ts'
-import { closedSets } from './closed-sets.ts'
+import type { CloseAnswers, CloseMode, SetsToClose } from './change-plan.ts'
+import { closedSets, type SetVerdict } from './closed-sets.ts'
 
 export interface CloseRoundOptions {
   readonly map: VolumeMap
+  readonly sets: SetsToClose
   readonly clock: Clock
   readonly nextOrder: () => Order
   /** Throws StorageError `unreachable` where nobody knows an address. */
@@ -23,6 +25,16 @@ export interface CloseRoundOptions {
   readonly retryMs: () => number
   /** The server holds nothing of the volume yet; true: that is as good as closed. */
   readonly absent: (serverId: string) => Promise<boolean>
+}
+
+/** One set in question. */
+interface ReplicaSet {
+  readonly segmentId: string
+  readonly mode: CloseMode
+  readonly verdict: SetVerdict
+  readonly primary: string
+  /** The others in sync. */
+  readonly standIns: readonly string[]
 }
 
 export interface Closed {
@@ -47,7 +59,10 @@ export class CloseRound {
     this.#options = options
   }
 
-  /** True when all sets are closed, false when cancelled before. Call it once. */
+  /**
+   * True when all sets are closed; false when cancelled before, or when those that are not closed
+   * can no longer be. Call it once.
+   */
   run(): Promise<boolean> {
     return new Promise((resolve) => {
       this.#settle = resolve
@@ -70,9 +85,20 @@ export class CloseRound {
     return [...this.#answers.values()]
   }
 
+  /** What it came to: call it when the round is over. */
+  outcome(): CloseAnswers {
+    const replies = new Map(this.#answers)
+    const sets = this.#sets().filter((each) => this.#isClosed(each))
+    const closed = new Set(sets.map(({ segmentId }) => segmentId))
+    return {
+      reply: (serverId) => replies.get(serverId)?.reply,
+      isClosed: (segmentId) => closed.has(segmentId),
+    }
+  }
+
   /** Primaries that could not be closed, with the last cause. */
   get open(): readonly { readonly serverId: string; readonly cause: string }[] {
-    const ids = this.#verdicts().flatMap((each) => (each.kind === 'open' ? each.primary : []))
+    const ids = this.#sets().flatMap((each) => (this.#isClosed(each) ? [] : each.primary))
     return [...new Set(ids)].map((serverId) => {
       return { serverId, cause: this.#causes.get(serverId) ?? 'no answer yet' }
     })
@@ -83,26 +109,57 @@ export class CloseRound {
     await Promise.all(this.#asking.values())
   }
 
-  #verdicts() {
-    const { map, isDead, clock } = this.#options
-    return closedSets(map, { nowMs: clock.nowMs(), answers: this.#answers, isDead })
+  /** The sets in question, as they stand now. */
+  #sets(): ReplicaSet[] {
+    const { map, sets, isDead, clock } = this.#options
+    const verdicts = closedSets(map, { nowMs: clock.nowMs(), answers: this.#answers, isDead })
+    return map.segments.flatMap(({ segmentId, replicas }, index) => {
+      const mode = sets.get(segmentId)
+      const [primary, ...others] = replicas
+      if (mode === undefined || primary === undefined) return []
+      const standIns = others.filter(({ state }) => state === 'in-sync')
+      return {
+        segmentId,
+        mode,
+        verdict: verdicts[index]!,
+        primary: primary.serverId,
+        standIns: standIns.map(({ serverId }) => serverId),
+      }
+    })
+  }
+
+  #isClosed({ mode, verdict, standIns }: ReplicaSet): boolean {
+    if (verdict.kind !== 'closed') return false
+    return mode !== 'everyone' || standIns.every((serverId) => this.#wasAsked(serverId))
+  }
+
+  /** To the end, at least once. */
+  #wasAsked(serverId: string): boolean {
+    return this.#answers.has(serverId) || this.#causes.has(serverId)
   }
 
   #evaluate(): void {
-    const verdicts = this.#verdicts()
-    if (verdicts.every(({ kind }) => kind === 'closed')) {
-      this.#end(true)
+    const open = this.#sets().filter((each) => !this.#isClosed(each))
+    const waiting = open.filter(({ mode, primary }) => mode !== 'primary' || !this.#gaveUp(primary))
+    if (waiting.length === 0) {
+      this.#end(open.length === 0)
       return
     }
-    verdicts.forEach((verdict, index) => {
-      const { replicas } = this.#options.map.segments[index]!
-      for (const { serverId, state } of replicas) {
-        const isPrimary = serverId === replicas[0]?.serverId
-        const standsIn = state === 'in-sync' && this.#causes.has(replicas[0]!.serverId)
-        if (verdict.kind === 'open' && (isPrimary || standsIn)) this.#ask(serverId)
-      }
-    })
-    this.#waitForLease(verdicts.flatMap((each) => (each.kind === 'lease' ? each.untilMs : [])))
+    for (const each of waiting) this.#askFor(each)
+    const ends = waiting.flatMap(({ verdict }) => (verdict.kind === 'lease' ? verdict.untilMs : []))
+    this.#waitForLease(ends)
+  }
+
+  /** A set of which the primary alone may be asked: it did not answer. */
+  #gaveUp(primary: string): boolean {
+    return this.#causes.has(primary)
+  }
+
+  #askFor({ mode, verdict, primary, standIns }: ReplicaSet): void {
+    if (mode === 'everyone' || verdict.kind === 'open') this.#ask(primary)
+    const standsIn = mode === 'set' && verdict.kind === 'open' && this.#causes.has(primary)
+    if (mode !== 'everyone' && !standsIn) return
+    for (const serverId of standIns) this.#ask(serverId)
   }
 
   #waitForLease(ends: readonly number[]): void {
@@ -146,7 +203,14 @@ export class CloseRound {
     } catch (error) {
       if (!(error instanceof StorageError && error.code === 'not-found')) throw error
       if (!(await absent(serverId))) throw error
-      const reply = { generation: 0, leaseLeftMs: 0, drainedMs: 0, sessions: 0, segments: [], incarnations: [] }
+      const reply = {
+        generation: 0,
+        leaseLeftMs: 0,
+        drainedMs: 0,
+        sessions: 0,
+        segments: [],
+        incarnations: [],
+      }
       this.#answers.set(serverId, { serverId, order, reply, leaseEndsMs: 0 })
     }
   }

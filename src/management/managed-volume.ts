@@ -6,17 +6,18 @@
  */
 import { background } from '../base/background.ts'
 import { StorageError } from '../base/errors.ts'
-import { manager as limits } from '../base/limits.ts'
+import { manager as limits, mirror } from '../base/limits.ts'
 import type { AskReply } from '../control/messages/client.ts'
-import type { CloseReply, HeldVolume, Order } from '../control/messages/server.ts'
+import type { HeldVolume, Order } from '../control/messages/server.ts'
 import type { StorageServerClient } from '../control/services.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { VolumeMap } from '../volume/map.ts'
 import { Activations, hasLost } from './activations.ts'
+import { type Plan, type SetsToClose, setsToClose } from './change-plan.ts'
 import { type Closed, CloseRound } from './close-round.ts'
-import type { ConfigurationStore, MapDraft } from './configuration-store.ts'
-import { serversOf } from './map-edits.ts'
+import type { ConfigurationStore } from './configuration-store.ts'
+import { isInSync, primariesOf, serversOf } from './map-edits.ts'
 import { ShutOutTimes } from './shut-out.ts'
 
 /** What a volume needs of the manager around it. */
@@ -38,22 +39,9 @@ export interface VolumeContext {
   readonly freed: (volumeId: string) => void
   /** Asks a server for its state, soon. */
   readonly refresh: (serverId: string, delayMs?: number) => void
+  /** A change has ended, whatever came of it. */
+  readonly settled: (volume: ManagedVolume) => void
   readonly shutOut: ShutOutTimes
-}
-
-export interface Plan {
-  /** For status and errors, for example `grow`. */
-  readonly name: string
-  /** Takes something away, or needs one point in the write order. */
-  readonly closes: boolean
-  /** The client that is fenced: the change is never given up, it stays pending. */
-  readonly fences?: string
-  /** A server that holds nothing yet need not be closed: the volume is given up. */
-  readonly givesUp?: boolean
-  /** Pure; called with the map of the moment. Undefined: nothing to do. */
-  readonly next: (map: VolumeMap) => MapDraft | undefined
-  /** Judges the answers to close; throws to undo them. */
-  readonly accept?: (replies: readonly CloseReply[]) => void
 }
 
 export interface Outcome {
@@ -108,6 +96,11 @@ export class ManagedVolume {
     return this.#activations.refusals(this.#map)
   }
 
+  /** Its clients and partners have the newest map by now, and it could not be told. */
+  hasMissed(serverId: string): boolean {
+    return this.#activations.hasMissed(serverId, this.#map)
+  }
+
   /** The client whose fence could not close all it has to, and who is waited for. */
   get pendingFence():
     | { readonly client: string; readonly waitingFor: readonly string[] }
@@ -150,6 +143,7 @@ export class ManagedVolume {
     await this.#activateAll(serversOf(this.#map))
     this.#phase = ''
     this.#next()
+    this.#context.settled(this)
   }
 
   /** Looks again at servers that a change waits for. */
@@ -210,6 +204,7 @@ export class ManagedVolume {
         this.#running = undefined
         this.#phase = ''
         this.#next()
+        this.#context.settled(this)
       }),
       () => undefined,
     )
@@ -222,10 +217,14 @@ export class ManagedVolume {
     if (before.deleted) throw new StorageError('not-found', `volume ${before.name} is deleted`)
     if (plan.next(before) === undefined) return { map: before, shutOutMs: 0 }
     const startMs = clock.nowMs()
-    if (plan.closes) await this.#close(job)
+    const sets = setsToClose(plan, before)
+    const round = sets.size === 0 ? undefined : await this.#close(job, sets)
+    const draft = plan.next(before, round?.outcome())
+    if (draft === undefined) {
+      if (round !== undefined) await this.#reopen(round)
+      return { map: before, shutOutMs: 0 }
+    }
     this.#phase = 'committing'
-    const draft = plan.next(before)
-    if (draft === undefined) return { map: before, shutOutMs: 0 }
     this.#map = await store.commitMap(draft, { settlesFence: plan.fences !== undefined })
     this.#phase = 'activating'
     this.#context.committed(this.#map)
@@ -243,38 +242,42 @@ export class ManagedVolume {
     return { map: this.#map, shutOutMs }
   }
 
-  /** Resolves when every replica set is closed; otherwise undoes what it did and throws. */
-  async #close(job: Job): Promise<void> {
+  /** Resolves when the sets are closed; otherwise undoes what it did and throws. */
+  async #close(job: Job, sets: SetsToClose): Promise<CloseRound> {
     const { plan } = job
     this.#phase = 'closing'
-    const round = this.#newRound(plan)
+    const round = this.#newRound(plan, sets)
     this.#round = round
-    const isResumed = this.#context.store.fence(this.#map.volumeId) !== undefined
-    const giveUpMs = isResumed ? 0 : limits.closeGivesUpMs
-    const giveUp = this.#context.clock.after(giveUpMs, () => {
+    const giveUp = this.#context.clock.after(this.#patienceMs(), () => {
       if (plan.fences === undefined) round.cancel()
       else background(this.#stayPending(job, plan.fences, round), () => round.cancel())
     })
     const closed = await round.run()
     giveUp()
     this.#round = undefined
-    if (!closed) {
-      const error = this.#notClosed(plan, round)
-      await this.#reopen(round)
-      throw error
-    }
     try {
+      if (!closed && plan.isPartial !== true) throw this.#notClosed(plan, round)
       plan.accept?.(round.answers.map(({ reply }) => reply))
     } catch (error) {
       await this.#reopen(round)
       throw error
     }
+    return round
   }
 
-  #newRound(plan: Plan): CloseRound {
+  /** A lease that has to run out is waited for on top. */
+  #patienceMs(): number {
+    const { volumeId, leaseMs, segments } = this.#map
+    if (this.#context.store.fence(volumeId) !== undefined) return 0
+    const hasLeases = segments.some(({ replicas }) => replicas.length > 1)
+    return limits.closeGivesUpMs + (hasLeases ? leaseMs * mirror.leaseMargin : 0)
+  }
+
+  #newRound(plan: Plan, sets: SetsToClose): CloseRound {
     const { clock, nextOrder, client, isDead } = this.#context
     return new CloseRound({
       map: this.#map,
+      sets,
       clock,
       nextOrder,
       client,
@@ -356,7 +359,10 @@ export class ManagedVolume {
     }
   }
 
-  /** Tells clients when all have confirmed, or after a moment; answers when the last one did. */
+  /**
+   * Tells clients when those that serve them have confirmed, or after a moment; waits for replicas
+   * in sync, and for all of a deleted volume. Answers when the last of these did.
+   */
   async #activateAll(servers: readonly string[]): Promise<number> {
     const { clock, publish } = this.#context
     const map = this.#map
@@ -366,14 +372,20 @@ export class ManagedVolume {
       published = true
     }
     const cancel = clock.after(limits.publishLatestMs, publishOnce)
+    const silent = new Set(primariesOf(map))
     let confirmedMs = clock.nowMs()
-    const activations = [...new Set(servers)].map(async (serverId) => {
-      if (await this.#activations.activate(serverId, map)) confirmedMs = clock.nowMs()
-      else this.#context.refresh(serverId)
+    const ids = [...new Set(servers)]
+    const activations = ids.map(async (serverId) => {
+      if (!(await this.#activations.activate(serverId, map))) this.#context.refresh(serverId)
+      else if (isInSync(map, serverId)) confirmedMs = clock.nowMs()
+      silent.delete(serverId)
+      if (silent.size === 0) publishOnce()
     })
-    await Promise.all(activations)
+    const waitedFor = activations.filter((_, index) => map.deleted || isInSync(map, ids[index]!))
+    await Promise.all(waitedFor)
     cancel()
     publishOnce()
+    background(Promise.all(activations), () => undefined)
     this.#forgetIfFreed()
     return confirmedMs
   }

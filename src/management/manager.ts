@@ -5,7 +5,13 @@
  */
 import { manager as limits } from '../base/limits.ts'
 import type { StatusReply } from '../control/messages/admin.ts'
-import type { AskRequest, GetMapReply, RegisterRequest } from '../control/messages/client.ts'
+import type {
+  AskRequest,
+  ConditionReply,
+  ConditionRequest,
+  GetMapReply,
+  RegisterRequest,
+} from '../control/messages/client.ts'
 import type { Order } from '../control/messages/server.ts'
 import {
   type AdminHandlers,
@@ -33,10 +39,12 @@ import { targetAddresses, targetNames } from './management-path/targets.ts'
 import { withPortals } from './map-edits.ts'
 import { MapWaiters } from './map-waiters.ts'
 import { type MissingRoom, missingRoom } from './recovery-room.ts'
+import { ReplicaHealth } from './replica-health.ts'
 import { ServerRegistry } from './server-registry.ts'
 import { SharedStates } from './shared-state.ts'
 import { ShutOutTimes } from './shut-out.ts'
 import { Space } from './space.ts'
+import { Suspicions } from './suspicions.ts'
 import { Volumes } from './volumes.ts'
 import { roomWarnings, volumeWarnings } from './warnings.ts'
 import { WatchHub } from './watch-hub.ts'
@@ -70,6 +78,8 @@ export class Manager {
   readonly #waiters: MapWaiters
   readonly #reports = new ClientReports()
   readonly #conditions: Conditions
+  readonly #suspicions: Suspicions
+  readonly #health: ReplicaHealth
   readonly #space: Space
   readonly #shutOut = new ShutOutTimes()
   readonly #path: ManagementPath
@@ -98,10 +108,24 @@ export class Manager {
         this.#conditions.heard(facts, volumes)
         this.#volumes.heard(facts, volumes)
       },
+      failed: (serverId, error) => this.#suspicions.failed(serverId, error),
       changed: (serverId, what) => this.#volumes.changed(serverId, what),
       portalsChanged: (serverId) => this.#volumes.republish(serverId),
     })
     const registry = this.#registry
+    this.#suspicions = new Suspicions({
+      clock,
+      describe: (serverId) => registry.describe(serverId),
+      lookAgain: (serverId) => this.#volumes.lookAt(serverId),
+    })
+    this.#health = new ReplicaHealth({
+      clock,
+      log,
+      conditions: this.#conditions,
+      suspicions: this.#suspicions,
+      isReachable: (serverId) => registry.isReachable(serverId),
+      isDead: (serverId) => registry.isDead(serverId),
+    })
     this.#hub = new WatchHub({
       clock,
       maps: () => this.#volumeAdmin.maps,
@@ -112,6 +136,7 @@ export class Manager {
       store,
       clock,
       log,
+      health: this.#health,
       nextOrder: () => this.#nextOrder(),
       client: (serverId) => registry.client(serverId),
       isDead: (serverId) => registry.isDead(serverId),
@@ -183,6 +208,8 @@ export class Manager {
     this.#hub.stop()
     this.#waiters.stop()
     this.#registry.stop()
+    this.#suspicions.stop()
+    this.#health.stop()
     await this.#path.close()
     await this.#listener?.close()
     await this.#store.close()
@@ -200,16 +227,14 @@ export class Manager {
   #configuration(): ConfigurationHandlers {
     return {
       register: (request) => this.#register(request),
-      condition: async ({ serverId }) => {
-        if (this.#store.server(serverId) !== undefined) this.#registry.refresh(serverId, 0)
-        return {}
-      },
+      condition: async (request) => this.#condition(request),
       ask: async (request) => this.#ask(request),
       getMap: ({ volume, newerThan }) => this.#getMap(volume, newerThan),
       watch: (_request, sink) => this.#hub.watch(sink),
       changeSharedState: (request) => this.#sharedStates.change(request),
       report: async (report) => {
         this.#reports.take(report, this.#ports.clock.wallMs())
+        if (this.#store.server(report.serverId) !== undefined) this.#suspicions.reported(report)
         const server = this.#registry.nameOf(report.serverId)
         this.#ports.log.info('reported', { ...report, server })
         return {}
@@ -251,6 +276,13 @@ export class Manager {
     const adopted = await this.#registry.register(server)
     const { bytesPerSecond } = this.#store.recovery
     return { adopted, term: this.#store.term, recoveryBytesPerSecond: bytesPerSecond }
+  }
+
+  #condition({ serverId, volume }: ConditionRequest): ConditionReply {
+    if (this.#store.server(serverId) === undefined) return {}
+    this.#conditions.take(serverId, volume)
+    this.#volumes.look(volume.volumeId)
+    return {}
   }
 
   #ask({ serverId, volume }: AskRequest) {

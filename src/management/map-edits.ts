@@ -115,39 +115,34 @@ export function asDeleted(map: VolumeMap): MapDraft {
   return { ...map, deleted: true }
 }
 
-/**
- * The server's store came back without all that it had acknowledged. Where no other replica kept
- * it, the segment gets a new epoch.
- */
-export function withIncarnation(map: VolumeMap, serverId: string, incarnation: string): MapDraft {
-  const segments = map.segments.map((segment): Segment => {
-    const lost = segment.replicas.some((each) => isLost(each, serverId, incarnation))
-    if (!lost) return segment
-    const kept = segment.replicas.some((each) => {
-      return each.serverId !== serverId && each.state === 'in-sync'
-    })
-    const replicas = segment.replicas.map((each) => {
-      return each.serverId === serverId ? { ...each, incarnation } : each
-    })
-    return { ...segment, replicas, epoch: kept ? segment.epoch : segment.epoch + 1 }
-  })
-  return { ...map, segments }
-}
-
-export function lostIncarnation(map: MapDraft, serverId: string, incarnation: string): boolean {
-  return map.segments.some(({ replicas }) => {
-    return replicas.some((each) => isLost(each, serverId, incarnation))
-  })
-}
-
-function isLost(replica: Replica, serverId: string, incarnation: string): boolean {
-  return replica.serverId === serverId && replica.incarnation !== incarnation
-}
-
 /** Servers that hold something of the volume, each once. */
 export function serversOf(map: Pick<VolumeMap, 'segments'>): string[] {
   const ids = map.segments.flatMap(({ replicas }) => replicas.map(({ serverId }) => serverId))
   return [...new Set(ids)]
+}
+
+/** Servers that some segment is served by, each once. */
+export function primariesOf({ segments }: Pick<VolumeMap, 'segments'>): string[] {
+  return [...new Set(segments.flatMap(({ replicas }) => replicas[0]?.serverId ?? []))]
+}
+
+/** The server holds a replica that is in sync. */
+export function isInSync({ segments }: Pick<VolumeMap, 'segments'>, serverId: string): boolean {
+  return segments.some(({ replicas }) => {
+    return replicas.some((each) => each.serverId === serverId && each.state === 'in-sync')
+  })
+}
+
+/** The server has another store than some replica is said to be in. */
+export function lostIncarnation(
+  { segments }: Pick<VolumeMap, 'segments'>,
+  serverId: string,
+  incarnation: string,
+): boolean {
+  const mine = segments.flatMap(({ replicas }) => {
+    return replicas.filter((each) => each.serverId === serverId)
+  })
+  return mine.some((each) => each.incarnation !== incarnation)
 }
 
 /** Places in the portals as they are now; they do not move the generation. */

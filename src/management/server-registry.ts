@@ -21,6 +21,8 @@ export interface RegistryContext {
   readonly log: Log
   /** What an adopted server says of all that it holds. */
   readonly heard: (facts: ServerFacts, volumes: readonly HeldVolume[]) => void
+  /** An adopted server did not say what it holds. */
+  readonly failed: (serverId: string, error: StorageError) => void
   readonly changed: (serverId: string, what: 'restarted' | 'dead') => void
   readonly portalsChanged: (serverId: string) => void
 }
@@ -101,14 +103,14 @@ export class ServerRegistry {
     return this.#entries.get(serverId)?.facts.portals ?? []
   }
 
-  /** It answered when it was last asked, or told something since. */
-  isReachable(serverId: string): boolean {
-    return this.#entries.get(serverId)?.reachable === true
-  }
-
   /** Failure domain; empty: the server is one of its own. */
   domainOf(serverId: string): string {
     return this.#context.store.server(serverId)?.domain ?? ''
+  }
+
+  /** It answered when it was last asked, or told something since. */
+  isReachable(serverId: string): boolean {
+    return this.#entries.get(serverId)?.reachable === true
   }
 
   isDead(serverId: string): boolean {
@@ -236,6 +238,8 @@ export class ServerRegistry {
       }
     } catch (error) {
       entry.reachable = false
+      const adopted = this.#context.store.server(serverId) !== undefined
+      if (adopted && error instanceof StorageError) this.#context.failed(serverId, error)
       throw error
     }
   }

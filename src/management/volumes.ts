@@ -8,18 +8,29 @@ import type { AskReply } from '../control/messages/client.ts'
 import type { HeldVolume, ServerFacts } from '../control/messages/server.ts'
 import type { VolumeMap } from '../volume/map.ts'
 import type { MapDraft } from './configuration-store.ts'
-import { ManagedVolume, type Outcome, type VolumeContext } from './managed-volume.ts'
-import { lostIncarnation, serversOf, withFence, withIncarnation } from './map-edits.ts'
+import { ManagedVolume, type VolumeContext } from './managed-volume.ts'
+import { lostIncarnation, serversOf, withFence } from './map-edits.ts'
 import { pagesOf } from './placement.ts'
+import type { ReplicaHealth } from './replica-health.ts'
+
+export interface VolumesContext extends Omit<VolumeContext, 'freed' | 'settled'> {
+  readonly health: ReplicaHealth
+}
 
 export class Volumes {
   readonly #context: VolumeContext
+  readonly #health: ReplicaHealth
   readonly #volumes = new Map<string, ManagedVolume>()
   readonly #forgetting = new Set<string>()
 
   /** Takes up the volumes of the store, and the fences that it holds as pending. */
-  constructor(context: Omit<VolumeContext, 'freed'>) {
-    this.#context = { ...context, freed: (volumeId) => this.#freed(volumeId) }
+  constructor(context: VolumesContext) {
+    this.#health = context.health
+    this.#context = {
+      ...context,
+      freed: (volumeId) => this.#freed(volumeId),
+      settled: (volume) => this.#health.look(volume),
+    }
     for (const map of context.store.volumes) this.#add(map)
     for (const volume of this.#volumes.values()) this.#resumeFence(volume)
   }
@@ -59,17 +70,32 @@ export class Volumes {
   /** The whole state of a server, as it describes it. */
   heard(facts: ServerFacts, held: readonly HeldVolume[]): void {
     const { serverId, storeIncarnation } = facts
+    this.#health.heard(facts)
     const byId = new Map(held.map((each) => [each.volumeId, each]))
     for (const [volumeId, volume] of this.#volumes) {
       const concerned = byId.has(volumeId) || serversOf(volume.map).includes(serverId)
       if (!concerned) continue
+      const here = byId.get(volumeId)
       const told = storeIncarnation !== '' && !volume.map.deleted
+      // It cannot serve this map, so there is no use in bringing it along.
       const lost = told && lostIncarnation(volume.map, serverId, storeIncarnation)
-      const done = lost
-        ? this.#reincarnate(volume, serverId, storeIncarnation)
-        : volume.heard(serverId, byId.get(volumeId))
-      background(done, (error) => this.#context.log.warn('not brought along', { error }))
+      if (!lost || here?.generation !== volume.map.generation) {
+        const done = volume.heard(serverId, here)
+        background(done, (error) => this.#context.log.warn('not brought along', { error }))
+      }
+      this.#health.look(volume)
     }
+  }
+
+  /** What is said or believed of the server has changed. */
+  lookAt(serverId: string): void {
+    for (const volume of this.#of(serverId)) this.#health.look(volume)
+  }
+
+  /** What is said of the volume has changed. */
+  look(volumeId: string): void {
+    const volume = this.#volumes.get(volumeId)
+    if (volume !== undefined) this.#health.look(volume)
   }
 
   /** The server runs as a new process, or an operator declared it dead. */
@@ -77,6 +103,7 @@ export class Volumes {
     for (const volume of this.#of(serverId)) {
       if (what === 'restarted') volume.restarted(serverId)
       volume.poke()
+      this.#health.look(volume)
     }
   }
 
@@ -105,17 +132,6 @@ export class Volumes {
 
   #of(serverId: string): ManagedVolume[] {
     return [...this.#volumes.values()].filter(({ map }) => serversOf(map).includes(serverId))
-  }
-
-  #reincarnate(volume: ManagedVolume, serverId: string, incarnation: string): Promise<Outcome> {
-    return volume.change({
-      name: 'new incarnation',
-      closes: false,
-      next: (map) =>
-        lostIncarnation(map, serverId, incarnation)
-          ? withIncarnation(map, serverId, incarnation)
-          : undefined,
-    })
   }
 
   #add(map: VolumeMap): ManagedVolume {
