@@ -13,9 +13,10 @@ import { nodeClock } from '../adapters/node-clock.ts'
 import { NodeNetwork } from '../adapters/node-network.ts'
 import { nodeRandom } from '../adapters/node-random.ts'
 import { pinoLog } from '../adapters/pino-log.ts'
-import { Manager, type ManagerPorts } from '../management/manager.ts'
+import { manager as limits } from '../base/limits.ts'
+import { Manager, type ManagerOptions, type ManagerPorts } from '../management/manager.ts'
 import { parseAddressOption } from './address-option.ts'
-import { applyConfigFile, collect, requireOption } from './config-file.ts'
+import { applyConfigFile, collect, parseCount, requireOption } from './config-file.ts'
 import { exitCode } from './exit-codes.ts'
 import { printJson, printLines } from './output.ts'
 import { withProgramOptions } from './program-options.ts'
@@ -25,6 +26,8 @@ export interface ManagerCommandOptions {
   readonly dir?: string
   readonly control?: string
   readonly portal: readonly string[]
+  readonly domain?: string
+  readonly reserve?: string
   readonly json?: boolean
   readonly logLevel: string
 }
@@ -43,6 +46,12 @@ export function addManagerCommand(program: Command): void {
       collect,
       [],
     )
+    .option('--domain <DOMAIN>', 'failure domain of this machine, as with `server add --domain`')
+    .option(
+      '--reserve <PERCENT>',
+      'share of each server that volumes leave free, once anything is mirrored, for the copies ' +
+        `that replace lost ones (${limits.reservedShare * 100}); nothing is ever promised twice`,
+    )
   withProgramOptions(command).action(async () => {
     await applyConfigFile(command)
     await runManager(command.opts<ManagerCommandOptions>())
@@ -59,9 +68,14 @@ export async function runManager(
   const portals = requireOption(options.portal, '--portal HOST:PORT').map((text) =>
     parseAddressOption(text, '--portal'),
   )
+  const reservedShare =
+    options.reserve === undefined
+      ? limits.reservedShare
+      : parseCount(options.reserve, '--reserve', [0, 90]) / 100
+  const settings = { control, portals, reservedShare, domain: options.domain ?? '' }
   const lock = await lockDirectory(directory, directoryFormat)
   try {
-    const manager = await startManager(options, { directory, control, portals, wrap })
+    const manager = await startManager(options, { directory, settings, wrap })
     sayReady(manager, options.json === true)
     await untilStopped(() => stop(manager, lock))
   } catch (error) {
@@ -74,8 +88,7 @@ async function startManager(
   options: ManagerCommandOptions,
   where: {
     readonly directory: string
-    readonly control: string
-    readonly portals: readonly string[]
+    readonly settings: ManagerOptions
     readonly wrap: (ports: ManagerPorts) => ManagerPorts
   },
 ): Promise<Manager> {
@@ -91,7 +104,7 @@ async function startManager(
         random: nodeRandom,
         log,
       }),
-      where,
+      where.settings,
     )
     void manager.storeFailed.then((error) => {
       log.error('the configuration store failed', { error })

@@ -1,4 +1,4 @@
-/** `palisade server …`: add, list, show, remove, declare-dead. */
+/** `palisade server …`: add, set-domain, list, show, remove, declare-dead. */
 import type { Command } from 'commander'
 import type { ServerStatus } from '../control/messages/admin.ts'
 import { parseAddressOption } from './address-option.ts'
@@ -18,7 +18,14 @@ export function addServerCommand(program: Command): void {
     server,
     'add <NAME|HOST:PORT>',
     'adopt a server: by name once it has registered, or by its control address',
-  ).action(addServer)
+  )
+    .option('--domain <DOMAIN>', 'what it fails with, a rack for example: one copy there at most')
+    .action(addServer)
+  addVerb(
+    server,
+    'set-domain <NAME> <DOMAIN>',
+    'say what a server fails with; "" makes it a failure domain of its own',
+  ).action(setDomain)
   addVerb(server, 'list', 'all servers').action(listServers)
   addVerb(server, 'show <NAME>', 'one server').action(showServer)
   addVerb(server, 'remove <NAME>', 'forget a server that holds no data').action(removeServer)
@@ -29,14 +36,27 @@ export function addServerCommand(program: Command): void {
   ).action(declareDead)
 }
 
-async function addServer(which: string, options: VerbOptions): Promise<void> {
+interface AddOptions extends VerbOptions {
+  readonly domain?: string
+}
+
+async function addServer(which: string, options: AddOptions): Promise<void> {
+  const { domain = '' } = options
   const request = which.includes(':')
-    ? { address: parseAddressOption(which, 'server'), name: '' }
-    : { address: '', name: which }
+    ? { address: parseAddressOption(which, 'server'), name: '', domain }
+    : { address: '', name: which, domain }
   const { server } = await withManager(options, (admin) =>
     admin.addServer(request, changeDeadlineMs),
   )
   show(options, server, `added ${server.server.name}`)
+}
+
+async function setDomain(name: string, domain: string, options: VerbOptions): Promise<void> {
+  const { server } = await withManager(options, (admin) =>
+    admin.setDomain({ name, domain }, changeDeadlineMs),
+  )
+  const where = domain === '' ? 'a failure domain of its own' : `in failure domain ${domain}`
+  show(options, server, `server ${name} is ${where}`)
 }
 
 async function listServers(options: VerbOptions): Promise<void> {
@@ -83,6 +103,8 @@ export function serverJson(status: ServerStatus) {
     capacityBytes: server.capacityBytes,
     freeBytes: server.freeBytes,
     plannedBytes: status.plannedBytes,
+    reservedBytes: status.reservedBytes,
+    domain: status.domain,
     volumes: status.volumes,
     version: server.version,
     lastHeard: status.lastHeardMs === 0 ? null : new Date(status.lastHeardMs).toISOString(),
@@ -99,10 +121,13 @@ export function serverTable(servers: readonly ServerStatus[]): string[] {
   const rows = servers.map((status) => [
     status.server.name,
     state(status),
+    status.domain || '-',
     approximateSize(status.server.capacityBytes),
     approximateSize(status.plannedBytes),
+    approximateSize(status.reservedBytes),
     status.volumes.length,
     status.server.portals.join(' '),
   ])
-  return table(['name', 'state', 'capacity', 'planned', 'volumes', 'portals'], rows)
+  const head = ['name', 'state', 'domain', 'capacity', 'planned', 'reserved', 'volumes', 'portals']
+  return table(head, rows)
 }

@@ -57,7 +57,7 @@ export function addUpCommand(program: Command): void {
     .option('--chap <FILE>', 'only the users in this file may attach; none: everybody again')
     .option(
       '--volume <NAME=SIZE[,…]>',
-      'make this volume; also stripe=N, unit=SIZE, block=4096, removable, read-only; may be repeated',
+      'make this volume; also stripe=N, unit=SIZE, mirror=N, block=4096, removable, read-only; may be repeated',
       collect,
       [],
     )

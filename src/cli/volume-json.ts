@@ -19,6 +19,7 @@ export function volumeJson(map: VolumeMap) {
     stale: map.stalePolicy,
     holdSeconds: map.holdMs / 1000,
     leaseSeconds: map.leaseMs / 1000,
+    copies: map.copies,
     segments: map.segments.map(segmentJson),
     admissions: map.admissions.map(({ client, admission, fenced }) => ({
       client,

@@ -31,6 +31,12 @@ function checkSame(wanted: WantedVolume, map: VolumeMap): void {
     const asked = wanted.stripe === undefined ? 'linear' : `stripe=${wanted.stripe}`
     throw different(map, `${has}, not ${asked}`, 'a layout is never changed; leave it out')
   }
+  const { mirror = 1 } = wanted
+  if (mirror !== map.copies) {
+    const copies = (count: number) => (count === 1 ? 'one copy' : `${count} copies`)
+    const advice = 'that is never changed; say the same'
+    throw different(map, `has ${copies(map.copies)}, not ${copies(mirror)}`, advice)
+  }
   const unitBytes = (map.segments[0]?.stripe?.unitBlocks ?? 0) * map.blockBytes
   if (wanted.stripeUnitBytes !== undefined && wanted.stripeUnitBytes !== unitBytes) {
     const units = `${formatSize(unitBytes)}, not ${formatSize(wanted.stripeUnitBytes)}`

@@ -1,7 +1,7 @@
-/** `--volume NAME=SIZE[,stripe=N[,unit=SIZE]][,block=4096][,removable][,read-only]` of `palisade up`. */
+/** `--volume NAME=SIZE` of `palisade up`, with words for stripes, copies and the kind of disk. */
 
 import { StorageError } from '../../base/errors.ts'
-import { blockSizes, smallestBlockBytes } from '../../base/limits.ts'
+import { blockSizes, mirror as mirrorLimits, smallestBlockBytes } from '../../base/limits.ts'
 import { isName, namePatternText } from '../../volume/names.ts'
 import { parseCount } from '../config-file.ts'
 import { parseSize, parseStripeUnit } from '../size.ts'
@@ -12,6 +12,8 @@ export interface WantedVolume {
   /** Number of columns; absent for a linear volume. */
   readonly stripe?: number
   readonly stripeUnitBytes?: number
+  /** Copies of each block; absent for one. */
+  readonly mirror?: number
   readonly blockBytes: number
   readonly removable: boolean
   readonly readOnly: boolean
@@ -20,7 +22,7 @@ export interface WantedVolume {
 /** The most columns that a stripe set may have: as many servers as one `up` starts. */
 export const mostServers = 64
 
-const form = 'NAME=SIZE[,stripe=N[,unit=SIZE]][,block=512|4096][,removable][,read-only]'
+const form = 'NAME=SIZE[,stripe=N[,unit=SIZE]][,mirror=N][,block=512|4096][,removable][,read-only]'
 
 export function parseVolumeOption(text: string): WantedVolume {
   const [first = '', ...words] = text.split(',')
@@ -31,19 +33,30 @@ export function parseVolumeOption(text: string): WantedVolume {
   if (!isName(name)) {
     throw new StorageError('invalid', `--volume: name "${name}": ${namePatternText}`)
   }
-  const { stripe, unit, block, removable, readOnly } = parseWords(text, words)
-  const blockBytes = parseBlock(name, block)
+  const found = parseWords(text, words)
+  const { removable, readOnly } = found
+  const blockBytes = parseBlock(name, found.block)
   const field = `--volume ${name}: size`
   const sizeBytes = parseSize(size, { field, multipleOfBytes: blockBytes })
-  const volume = { name, sizeBytes, blockBytes, removable, readOnly }
+  const layout = { ...parseStripes(name, found), ...parseMirror(name, found) }
+  return { name, sizeBytes, ...layout, blockBytes, removable, readOnly }
+}
+
+type Layout = Pick<WantedVolume, 'stripe' | 'stripeUnitBytes' | 'mirror'>
+
+function parseStripes(name: string, { stripe, unit }: Words): Layout {
   if (stripe === undefined) {
-    if (unit === undefined) return volume
+    if (unit === undefined) return {}
     throw new StorageError('invalid', `--volume ${name}: unit: the volume has no stripes`)
   }
   const columns = parseCount(stripe, `--volume ${name}: stripe`, [2, mostServers])
-  if (unit === undefined) return { ...volume, stripe: columns }
-  const stripeUnitBytes = parseStripeUnit(unit, `--volume ${name}: unit`)
-  return { ...volume, stripe: columns, stripeUnitBytes }
+  if (unit === undefined) return { stripe: columns }
+  return { stripe: columns, stripeUnitBytes: parseStripeUnit(unit, `--volume ${name}: unit`) }
+}
+
+function parseMirror(name: string, { mirror }: Words): Layout {
+  if (mirror === undefined) return {}
+  return { mirror: parseCount(mirror, `--volume ${name}: mirror`, [1, mirrorLimits.mostCopies]) }
 }
 
 function wrongForm(text: string): StorageError {
@@ -53,13 +66,14 @@ function wrongForm(text: string): StorageError {
 interface Words {
   stripe: string | undefined
   unit: string | undefined
+  mirror: string | undefined
   block: string | undefined
   removable: boolean
   readOnly: boolean
 }
 
 function parseWords(text: string, words: readonly string[]): Words {
-  const texts = { stripe: undefined, unit: undefined, block: undefined }
+  const texts = { stripe: undefined, unit: undefined, mirror: undefined, block: undefined }
   const found: Words = { ...texts, removable: false, readOnly: false }
   const seen = new Set<string>()
   for (const word of words) {
@@ -68,6 +82,7 @@ function parseWords(text: string, words: readonly string[]): Words {
     seen.add(key)
     if (key === 'stripe' && value !== undefined) found.stripe = value
     else if (key === 'unit' && value !== undefined) found.unit = value
+    else if (key === 'mirror' && value !== undefined) found.mirror = value
     else if (key === 'block' && value !== undefined) found.block = value
     else if (word === 'removable') found.removable = true
     else if (word === 'read-only') found.readOnly = true

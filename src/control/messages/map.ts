@@ -25,6 +25,7 @@ export const volumeMapConversion: Conversion<VolumeMap> = {
   }),
   fromWire: (wire) => ({
     ...(wire as unknown as VolumeMap),
+    copies: Math.max(1, wire.copies as number),
     stalePolicy: stalePolicyFromWire(wire.stalePolicy),
     segments: (wire.segments as Wire[]).map(segmentFromWire),
     ...(wire.shared === undefined ? {} : { shared: sharedStateFromWire(wire.shared as Wire) }),

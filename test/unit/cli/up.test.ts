@@ -99,11 +99,13 @@ t.test('volumes on the command line', async (t) => {
     ...other,
   })
   t.match(parseVolumeOption('v=4MiB,stripe=2,unit=128KiB'), { stripeUnitBytes: 131_072 })
+  t.match(parseVolumeOption('v=4MiB,stripe=2,mirror=3'), { stripe: 2, mirror: 3 })
   const rows: [string, RegExp][] = [
     ['v1=4MiB,unit=128KiB', /--volume v1: unit: the volume has no stripes/],
     ['v1=4MiB,stripe=2,unit=100KiB', /--volume v1: unit: "100KiB" is 102400 bytes, not a multiple/],
-    ['v1', /"v1" is not NAME=SIZE\[,stripe=N\[,unit=SIZE\]\]/],
-    ['v1=1GiB,mirror=2', /is not NAME=SIZE/],
+    ['v1', /"v1" is not NAME=SIZE\[,stripe=N\[,unit=SIZE\]\]\[,mirror=N\]/],
+    ['v1=1GiB,mirror', /is not NAME=SIZE/],
+    ['v1=1GiB,mirror=5', /--volume v1: mirror: "5" is not a whole number, 1 to 4/],
     ['v1=1GiB,removable=1', /is not NAME=SIZE/],
     ['v1=1GiB,stripe', /is not NAME=SIZE/],
     ['v1=1GiB,', /is not NAME=SIZE/],
