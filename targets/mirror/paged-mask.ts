@@ -48,7 +48,7 @@ export class PagedMask {
     this.#touch(0, this.pages)
   }
 
-  /** A bit that is on its way to the disk stays: whoever marked it was not answered yet. */
+  /** A bit that is on its way to the disk stays: whoever set it was not answered yet. */
   clear(region: number): void {
     if (!this.#bits.has(region) || !this.#durable.has(region)) return
     this.#bits.clear(region)
@@ -60,7 +60,8 @@ export class PagedMask {
     this.#bits.resize(regions)
     this.#durable.resize(regions)
     for (const index of [...this.#dirty]) if (index >= this.pages) this.#dirty.delete(index)
-    this.#touch(former, this.pages)
+    // The last one that stays may have had bits beyond the new end.
+    this.#touch(Math.max(0, Math.min(former, this.pages) - 1), this.pages)
   }
 
   /** The dirty pages, as they are now; from this turn on they may be in the file. */

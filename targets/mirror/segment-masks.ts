@@ -25,9 +25,18 @@ export interface SegmentMasksOptions extends MaskFileOptions {
   readonly mustExist: boolean
 }
 
+interface RegionRange {
+  readonly firstRegion: number
+  readonly endRegion: number
+}
+
 export class SegmentMasks {
   readonly #tables: MaskTables
   readonly #rounds: MaskRounds
+  /** Marks under way: their bits stay, also those that were durable before. */
+  readonly #marking = new Set<RegionRange>()
+  /** Whole masks that are being added: all bits stay. */
+  #adding = 0
 
   private constructor(file: MaskFile, tables: MaskTables) {
     this.#tables = tables
@@ -101,17 +110,21 @@ export class SegmentMasks {
     for (const serverId of lacking) {
       durable = this.#of(serverId).mask.mark(firstRegion, endRegion) && durable
     }
-    return durable ? undefined : this.#rounds.durably()
+    return durable ? undefined : this.#marked({ firstRegion, endRegion })
   }
 
   /**
-   * Lazily: after a crash they may be set again. A region that is being marked stays set, and one
-   * that is marked from now on is set.
+   * Lazily: after a crash they may be set again. What is being marked or added stays set, and what
+   * is marked from now on is set.
    */
   clear(regions: Iterable<number>, what: ClearWhat): void {
+    if (this.#adding > 0) return
     const masks = what.lacks.map((serverId) => this.#tables.lacks.get(serverId)?.mask)
     if (what.inSync) masks.push(this.#tables.inSync)
-    for (const region of regions) for (const mask of masks) mask?.clear(region)
+    const kept = this.#beingMarked()
+    for (const region of regions) {
+      if (!kept.has(region)) for (const mask of masks) mask?.clear(region)
+    }
     this.#rounds.lazily()
   }
 
@@ -124,7 +137,7 @@ export class SegmentMasks {
     lacks.mask.add(this.inSync)
     lacks.label = label
     this.#rounds.touchHead()
-    return this.#rounds.durably()
+    return this.#added()
   }
 
   /** That replica is in sync, or not of the map any more. */
@@ -147,7 +160,7 @@ export class SegmentMasks {
   merge(inSync: Uint8Array, lacking: readonly string[] = []): Promise<void> {
     this.#tables.inSync.add(inSync)
     for (const serverId of lacking) this.#of(serverId).mask.add(this.inSync)
-    return this.#rounds.durably()
+    return this.#added()
   }
 
   /**
@@ -162,7 +175,7 @@ export class SegmentMasks {
       lacks.label = Math.max(label, lacks.label)
     }
     this.#rounds.touchHead()
-    return this.#rounds.durably()
+    return this.#added()
   }
 
   snapshot(inSyncGeneration: Generation): MaskSet {
@@ -194,6 +207,32 @@ export class SegmentMasks {
   /** Closes the file as it is; whoever waits is rejected. */
   abandon(): Promise<void> {
     return this.#rounds.close()
+  }
+
+  async #marked(range: RegionRange): Promise<void> {
+    this.#marking.add(range)
+    try {
+      await this.#rounds.durably()
+    } finally {
+      this.#marking.delete(range)
+    }
+  }
+
+  async #added(): Promise<void> {
+    this.#adding += 1
+    try {
+      await this.#rounds.durably()
+    } finally {
+      this.#adding -= 1
+    }
+  }
+
+  #beingMarked(): ReadonlySet<number> {
+    const regions = new Set<number>()
+    for (const { firstRegion, endRegion } of this.#marking) {
+      for (let region = firstRegion; region < endRegion; region++) regions.add(region)
+    }
+    return regions
   }
 
   #of(serverId: string): LackedMask {
