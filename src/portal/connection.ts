@@ -45,12 +45,14 @@ export class Connection implements StreamReceiver, HalfOpen {
   readonly #framer: Framer
   readonly #login: LoginDriver
   readonly #cancelDeadline: Cancel
+  #writeBudget: ByteBudget
   #member: SessionConnection | undefined
   #maxDataSegmentBytes = loginSegmentBytes
   #waitingForDrain = false
 
   constructor(options: ConnectionOptions) {
     this.#options = options
+    this.#writeBudget = options.writeBudget
     const { remoteAddress } = options.stream
     this.remoteHost = remoteAddress.slice(0, remoteAddress.lastIndexOf(':'))
     const { stream, policy, host, registry, clock, log } = options
@@ -62,16 +64,17 @@ export class Connection implements StreamReceiver, HalfOpen {
       registry,
       log,
       hasRoom: () => registry.size < portal.sessions,
-      open: (decided, order, target) => {
+      open: (decided, order, accepted) => {
+        this.#writeBudget = accepted?.writeBudget ?? options.writeBudget
         const session = new Session({
           handle: registry.nextHandle(),
           login: decided.facts,
           portalGroupTag: policy.portalGroupTag,
           windowCommands: policy.windowCommands,
           link: this.#link(),
-          ...(target === undefined ? {} : { target }),
+          ...(accepted === undefined ? {} : { target: accepted.target }),
           discover: () => options.discover(decided.facts.parameters.initiatorName),
-          writeBudget: options.writeBudget,
+          writeBudget: this.#writeBudget,
           clock,
           log,
           shareBytes: () => readShareBytes(registry.size),
@@ -187,7 +190,7 @@ export class Connection implements StreamReceiver, HalfOpen {
   /** Its own data, or those of others, have to be worked off first. */
   #waitForMemory(): void {
     this.#options.stream.pause()
-    this.#options.writeBudget.whenGiven(this.#memoryAgain)
+    this.#writeBudget.whenGiven(this.#memoryAgain)
   }
 
   readonly #memoryAgain = (): void => {

@@ -16,12 +16,12 @@ import { Opcode } from '../iscsi/pdu/opcode.ts'
 import { type SessionNames, sessionNames } from '../iscsi/session-parameters.ts'
 import type { Log } from '../ports/log.ts'
 import type { ByteStream } from '../ports/network.ts'
-import type { ScsiTarget } from '../scsi/scsi-target.ts'
-import type { LoginDecision, LoginRequestFacts, PortalHost, PortalTask } from './portal-host.ts'
+import type { LoginDecision, LoginRequestFacts, PortalHost } from './portal-host.ts'
 import type { Session } from './session.ts'
 import type { PortKey, SessionRegistry, WaitingLogin } from './session-registry.ts'
 
 type Decide = LoginStep & { kind: 'decide' }
+export type Accepted = LoginDecision & { kind: 'accept' }
 
 /** Bytes of ExpCmdSN and MaxCmdSN in a Login Response. RFC 7143 11.13. */
 const expCmdSnByte = 28
@@ -36,7 +36,7 @@ export interface LoginDriverOptions {
   /** May another session be opened? */
   readonly hasRoom: () => boolean
   /** Makes the session; from now on frames go there. */
-  readonly open: (decided: Decide, order: number, target?: ScsiTarget<PortalTask>) => Session
+  readonly open: (decided: Decide, order: number, accepted?: Accepted) => Session
   /** Makes the connection one of this session's; from now on frames go there. */
   readonly join: (decided: Decide, session: Session) => void
 }
@@ -140,7 +140,7 @@ export class LoginDriver implements WaitingLogin {
     }
     this.#port = port
     // A newer login may have superseded this one in the very turn in which the wait ended.
-    if ((await this.#reinstate(port)) && !this.#over) this.#accept(step, decision.target)
+    if ((await this.#reinstate(port)) && !this.#over) this.#accept(step, decision)
   }
 
   /** A connection for a session that exists: added to it, or in place of a former one. */
@@ -217,9 +217,9 @@ export class LoginDriver implements WaitingLogin {
     }
   }
 
-  #accept(step: Decide, target?: ScsiTarget<PortalTask>): void {
+  #accept(step: Decide, accepted?: Accepted): void {
     this.#end()
-    const session = this.#options.open(step, this.order, target)
+    const session = this.#options.open(step, this.order, accepted)
     this.#send(step.accept(session.handle))
   }
 

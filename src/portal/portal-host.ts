@@ -6,6 +6,7 @@ import type { InitiatorProfile } from '../iscsi/initiator-profile.ts'
 import type { Nexus, Task } from '../scsi/logical-unit.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
 import type { Fence } from '../volume/generation-header.ts'
+import type { ByteBudget } from './byte-budget.ts'
 
 /** A SCSI task that came over iSCSI. */
 export interface PortalTask extends Task {
@@ -84,7 +85,12 @@ export interface LoginRequestFacts {
 }
 
 export type LoginDecision =
-  | { readonly kind: 'accept'; readonly target: ScsiTarget<PortalTask> }
+  | {
+      readonly kind: 'accept'
+      readonly target: ScsiTarget<PortalTask>
+      /** Memory for the data of its writes; absent: what all sessions of the portal share. */
+      readonly writeBudget?: ByteBudget
+    }
   | {
       readonly kind: 'refuse'
       /** Status-Class and Status-Detail as one number, e.g. 0x0203. RFC 7143 11.13.5. */

@@ -20,9 +20,14 @@ export class Confirmer {
     this.#startedAtMs = this.#watch.look()
   }
 
+  /** Boot time. */
+  nowMs(): number {
+    return this.#watch.look()
+  }
+
   /** In the turn in which a request is carried out whose answer confirms the segment. */
-  confirmed(segmentId: string, leaseMs: number): void {
-    const untilMs = this.#watch.look() + leaseMs * limits.leaseMargin
+  confirmed(segmentId: string, leaseMs: number, nowMs = this.nowMs()): void {
+    const untilMs = nowMs + leaseMs * limits.leaseMargin
     if (untilMs > (this.#until.get(segmentId) ?? 0)) this.#until.set(segmentId, untilMs)
   }
 
