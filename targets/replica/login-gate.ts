@@ -20,6 +20,11 @@ export interface LoginGateContext {
   targets(): Iterable<VolumeTarget>
   /** Where clients reach this server, one address a data path. */
   readonly portals: readonly string[]
+  /** Where other servers come; in no discovery. */
+  readonly replication?: {
+    readonly targetName: string
+    readonly accept: LoginDecision & { readonly kind: 'accept' }
+  }
 }
 
 export class LoginGate implements PortalHost {
@@ -42,8 +47,14 @@ export class LoginGate implements PortalHost {
    * and look at the units; what is compared is refused to it.
    */
   async login(facts: LoginRequestFacts): Promise<LoginDecision> {
-    const volume = this.#find(facts.targetName)
-    if (volume === undefined) return { kind: 'refuse', status: targetNotFound }
+    const { replication } = this.#context
+    const isReplication = facts.targetName === replication?.targetName
+    const accept = isReplication ? replication?.accept : this.#volume(facts.targetName)
+    if (accept === undefined) return { kind: 'refuse', status: targetNotFound }
+    // Servers among themselves always speak of generations.
+    if (isReplication && facts.generationVersion === 0) {
+      return { kind: 'refuse', status: initiatorError }
+    }
     if (facts.generationVersion > 0) {
       if (facts.loginNumber === undefined) return { kind: 'refuse', status: initiatorError }
       const { initiatorPort, targetName, loginNumber } = facts
@@ -52,7 +63,12 @@ export class LoginGate implements PortalHost {
         return { kind: 'refuse', status: initiatorError, keys: [[loginKey, String(known)]] }
       }
     }
-    return { kind: 'accept', target: volume.target }
+    return accept
+  }
+
+  #volume(targetName: string): LoginDecision | undefined {
+    const volume = this.#find(targetName)
+    return volume === undefined ? undefined : { kind: 'accept', target: volume.target }
   }
 
   /** Two volumes bear one name only while this server has not heard that the older was deleted. */
