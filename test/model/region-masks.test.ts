@@ -6,7 +6,6 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { BlockFile, BlockFiles } from '../../src/ports/block-file.ts'
-import { regionsPerPage } from '../../targets/mirror/mask-page.ts'
 import type { MaskSet } from '../../targets/mirror/mask-set.ts'
 import { MaskStore } from '../../targets/mirror/mask-store.ts'
 import { RegionMask } from '../../targets/mirror/region-mask.ts'
@@ -21,8 +20,8 @@ import { testUuid } from '../support/volume-maps.ts'
 
 const segmentId = testUuid(1)
 const servers = [testUuid(2), testUuid(3), testUuid(4)]
-/** Of two pages, so that some are not in the first. */
-const regions = regionsPerPage + 8
+/** Few, so that steps meet; what is beyond one page of a mask, the unit tests look at. */
+const regions = 4
 const regionBlocks = 1024
 
 interface Step {
@@ -329,24 +328,24 @@ t.test('what was promised survives any deaths', async (t) => {
       { weight: 6, arbitrary: fc.constant('mark' as const) },
       { weight: 3, arbitrary: fc.constant('clear' as const) },
       {
-        weight: 4,
-        arbitrary: fc.constantFrom('leave', 'forget', 'forgetAll', 'takeOver', 'merge'),
+        weight: 5,
+        arbitrary: fc.constantFrom('leave', 'leave', 'forget', 'forgetAll', 'takeOver', 'merge'),
       },
     ),
-    region: fc.oneof(fc.nat(5), fc.integer({ min: regionsPerPage - 2, max: regions - 1 })),
-    count: fc.integer({ min: 1, max: 3 }),
+    region: fc.nat(regions - 1),
+    count: fc.integer({ min: 1, max: 2 }),
     inSync: fc.boolean(),
     lacking: fc.uniqueArray(fc.constantFrom(...servers), { maxLength: 2 }),
     after: fc.constantFrom('go on', 'go on', 'wait', 'settle'),
   })
   const life: fc.Arbitrary<Life> = fc.record({
     steps: fc.array(step, { maxLength: 12 }),
-    diesAt: fc.integer({ min: 1, max: 120 }),
+    diesAt: fc.integer({ min: 1, max: 70 }),
     powerLost: fc.boolean(),
   })
   await fc.assert(
     fc.asyncProperty(fc.array(life, { minLength: 1, maxLength: 4 }), fc.integer(), run),
-    { numRuns: 300 },
+    { numRuns: 1_000 },
   )
   t.pass()
 })
