@@ -79,6 +79,8 @@ export const portal = {
   othersHeardMs: 2_000,
   /** Responses of one connection kept until they are acknowledged. */
   keptResponses: 1_024,
+  /** The same of all connections, in bytes. */
+  programKeptBytes: 256 * MIB,
   /** A command that has not ended by then is stopped: far beyond what the units take. */
   taskDeadlineMs: 600_000,
   /** A task management function is answered by then, with "rejected" if need be. */
@@ -360,6 +362,8 @@ export const mirror = {
   hurriedHeartbeatMs: 10,
   /** A partner that answered nothing for so long cannot be used. */
   suspectedMs: 1_200,
+  /** Regions that one piece of an UNMAP marks at most. */
+  unmappedRegions: 64,
   /** A partner that refuses, or could not do it, is asked again after this. */
   partnerRetryMs: 50,
   /** A partner that owes an answer for so long cannot be used, whatever else it answers. */
