@@ -3,7 +3,12 @@ import { deepStrictEqual } from 'node:assert/strict'
 import fc from 'fast-check'
 import protobuf from 'protobufjs/light.js'
 import t from 'tap'
-import { createVolumeRequestCodec, statusReplyCodec } from '../../../src/control/messages/admin.ts'
+import {
+  createVolumeRequestCodec,
+  type RecoveryRequest,
+  recoveryRequestCodec,
+  statusReplyCodec,
+} from '../../../src/control/messages/admin.ts'
 import {
   askReplyCodec,
   changeSharedStateRequestCodec,
@@ -121,7 +126,7 @@ const volumeMap: fc.Arbitrary<VolumeMap> = record({
   removable: fc.boolean(),
   readOnly: fc.boolean(),
   activeFrontEnds: fc.array(record({ initiator: text, client: text })),
-  copies: uint32,
+  copies: fc.integer({ min: 1, max: 4 }),
   deleted: fc.boolean(),
 })
 const versioned = record({ version: uint64, changes: fc.array(text), state: sharedState })
@@ -185,7 +190,7 @@ await t.test('absent is absent, and default values are there', async (t) => {
     name: 'vm1',
     sizeBytes: 2 ** 50,
     stripe: 3,
-    partitions: [{ server: 's1', sizeBytes: 5 }],
+    partitions: [{ server: 's1', sizeBytes: 5, others: ['s2'] }],
     stalePolicy: 'ignore',
     holdMs: 0,
     leaseMs: 2000,
@@ -196,6 +201,11 @@ await t.test('absent is absent, and default values are there', async (t) => {
     mirror: 2,
   } as const
   t.strictSame(createVolumeRequestCodec.decode(createVolumeRequestCodec.encode(create)), create)
+  t.equal(volumeMapCodec.decode(Buffer.alloc(0)).copies, 1, 'a map from before there were copies')
+  const asked = (request: RecoveryRequest) =>
+    recoveryRequestCodec.decode(recoveryRequestCodec.encode(request))
+  t.strictSame(asked({}), {}, 'nothing is set')
+  t.strictSame(asked({ bytesPerSecond: 0 }), { bytesPerSecond: 0 }, 'the limit is lifted')
   const status = statusReplyCodec.decode(Buffer.alloc(0))
   t.strictSame(status.servers, [])
   t.equal(status.shutOut, undefined, 'a sub-message that was not sent')
