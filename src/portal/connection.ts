@@ -13,6 +13,7 @@ import type { Log } from '../ports/log.ts'
 import type { ByteStream, StreamReceiver } from '../ports/network.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { HalfOpen, HalfOpenLogins } from './half-open.ts'
+import type { KeptBudget } from './kept-budget.ts'
 import { LoginDriver } from './login-driver.ts'
 import type { PortalHost } from './portal-host.ts'
 import { readShareBytes } from './read-share.ts'
@@ -33,6 +34,7 @@ export interface ConnectionOptions {
   readonly discover: (initiatorName: string) => readonly SendTargetsRecord[]
   readonly registry: SessionRegistry
   readonly writeBudget: ByteBudget
+  readonly keptBudget: KeptBudget
   readonly clock: Clock
   readonly log: Log
   /** Where it is counted until its login is over, well or not. */
@@ -78,6 +80,7 @@ export class Connection implements StreamReceiver, HalfOpen {
           clock,
           log,
           shareBytes: () => readShareBytes(registry.size),
+          keptBudget: options.keptBudget,
           sessionsOf: (targetName) => registry.ofTarget(targetName),
           gone: (gone) => registry.remove(gone),
         })

@@ -13,6 +13,7 @@ import type { ByteStream, Listener, Network } from '../ports/network.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { Connection } from './connection.ts'
 import { HalfOpenLogins } from './half-open.ts'
+import { KeptBudget } from './kept-budget.ts'
 import { type PortalAddress, portalsSeen } from './portal-address.ts'
 import type { DiscoveredTarget, FrontSession, PortalHost } from './portal-host.ts'
 import { SessionRegistry } from './session-registry.ts'
@@ -20,6 +21,8 @@ import { SessionRegistry } from './session-registry.ts'
 export interface PortalOptions {
   /** Memory for the data of writes of all sessions. */
   readonly writeBytes?: number
+  /** Memory for what was sent and may have to be sent again, of all sessions. */
+  readonly keptBytes?: number
   readonly network: Network
   readonly clock: Clock
   readonly log: Log
@@ -39,6 +42,7 @@ export class Portal {
   readonly #registry = new SessionRegistry()
   readonly #halfOpen = new HalfOpenLogins()
   readonly #writeBudget: ByteBudget
+  readonly #keptBudget: KeptBudget
   readonly #listeners: Listener[] = []
   readonly #addresses: PortalAddress[] = []
   #cancelSweep: Cancel | undefined
@@ -47,6 +51,7 @@ export class Portal {
   constructor(options: PortalOptions) {
     this.#options = options
     this.#writeBudget = new ByteBudget(options.writeBytes ?? limits.programWriteBytes)
+    this.#keptBudget = new KeptBudget(options.keptBytes ?? limits.programKeptBytes)
   }
 
   /** Sessions that have not ended, discovery sessions included. */
@@ -92,6 +97,11 @@ export class Portal {
     this.#cancelSweep?.()
   }
 
+  /** Bytes of what was sent and is kept to be sent again. */
+  get keptBytes(): number {
+    return this.#keptBudget.heldBytes
+  }
+
   #accept(stream: ByteStream, portal: PortalAddress): void {
     if (this.#closing) {
       stream.destroy()
@@ -105,6 +115,7 @@ export class Portal {
       discover: (initiatorName) => this.#discover(initiatorName, stream, portal),
       registry: this.#registry,
       writeBudget: this.#writeBudget,
+      keptBudget: this.#keptBudget,
       clock,
       log,
       logins: this.#halfOpen,

@@ -14,7 +14,7 @@ import { RESERVED_TAG } from '../iscsi/pdu/opcode.ts'
 import { type RejectReason, reject } from '../iscsi/pdu/reject.ts'
 import type { ByteStream } from '../ports/network.ts'
 import type { Outgoing } from './outgoing.ts'
-import { type SentPdu, SentResponses } from './sent-responses.ts'
+import { type KeptMemory, type SentPdu, SentResponses } from './sent-responses.ts'
 
 const noLunField = Buffer.alloc(8)
 
@@ -27,7 +27,7 @@ export interface SenderOptions {
   /** Responses are kept until they are acknowledged. */
   readonly recovery: boolean
   /** How much of them may be held now. */
-  readonly shareBytes: () => number
+  readonly kept: KeptMemory
   /** Called when the stream holds so much that nothing more should be begun. */
   readonly full: () => void
 }
@@ -53,7 +53,7 @@ export class Sender implements Outgoing {
     this.#digests = options.digests
     this.#full = options.full
     this.#statSn = options.statSn
-    this.sent = options.recovery ? new SentResponses(options.statSn, options.shareBytes) : undefined
+    this.sent = options.recovery ? new SentResponses(options.statSn, options.kept) : undefined
   }
 
   /** StatSN of the next response, for PDUs that carry it without using it up. */

@@ -6,6 +6,7 @@
  */
 import { portal } from '../base/limits.ts'
 import { serialAdd, serialDistance } from '../base/serial.ts'
+import type { Keeper, KeptBudget } from './kept-budget.ts'
 import type { SentAnswer } from './sent-answer.ts'
 
 /** A response that is no answer to a SCSI command: it goes out again as it was. */
@@ -22,20 +23,31 @@ export type SentResponse = SentPdu | SentAnswer
 /** Why a response cannot be had: the initiator has acknowledged it, or it was never sent. */
 export type Missing = 'acknowledged' | 'forgotten' | 'never-sent'
 
-export class SentResponses {
+export interface KeptMemory {
+  /** How much this connection may hold now. */
+  readonly shareBytes: () => number
+  /** Of all connections of the program. */
+  readonly budget: KeptBudget
+}
+
+export class SentResponses implements Keeper {
   readonly #kept: SentResponse[] = []
   #heldBytes = 0
   /** All before it were acknowledged. */
   #acknowledged: number
   #nextStatSn: number
   #forgotten = false
-  readonly #shareBytes: () => number
+  readonly #memory: KeptMemory
 
-  /** `shareBytes`: how much may be held now. */
-  constructor(statSn: number, shareBytes: () => number) {
+  constructor(statSn: number, memory: KeptMemory) {
     this.#acknowledged = statSn
     this.#nextStatSn = statSn
-    this.#shareBytes = shareBytes
+    this.#memory = memory
+    memory.budget.add(this)
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes
   }
 
   /** In the order of StatSN. */
@@ -51,14 +63,27 @@ export class SentResponses {
   keep(response: SentResponse): void {
     this.#kept.push(response)
     this.#heldBytes += response.heldBytes
+    this.#memory.budget.more(response.heldBytes)
     this.#nextStatSn = serialAdd(response.statSn, 1)
     while (
       this.#kept.length > portal.keptResponses ||
-      (this.#heldBytes > this.#shareBytes() && this.#kept.length > 1)
+      (this.#heldBytes > this.#memory.shareBytes() && this.#kept.length > 1)
     ) {
-      this.#forgotten = true
-      this.#dropFirst()
+      this.forgetFirst()
     }
+  }
+
+  forgetFirst(): boolean {
+    if (this.#kept.length === 0) return false
+    this.#forgotten = true
+    this.#dropFirst()
+    return true
+  }
+
+  /** The connection is over, and nobody takes its tasks over. */
+  close(): void {
+    while (this.#kept.length > 0) this.#dropFirst()
+    this.#memory.budget.remove(this)
   }
 
   /** ExpStatSN of a PDU that came; nonsense and old news move nothing. */
@@ -96,7 +121,7 @@ export class SentResponses {
   /** It was sent over another connection. */
   forget(answer: SentAnswer): void {
     this.#kept.splice(this.#kept.indexOf(answer), 1)
-    this.#heldBytes -= answer.heldBytes
+    this.#given(answer.heldBytes)
   }
 
   /** The answer whose Data-In PDUs ask to be acknowledged under this tag. */
@@ -113,6 +138,11 @@ export class SentResponses {
   }
 
   #dropFirst(): void {
-    this.#heldBytes -= this.#kept.shift()!.heldBytes
+    this.#given(this.#kept.shift()!.heldBytes)
+  }
+
+  #given(bytes: number): void {
+    this.#heldBytes -= bytes
+    this.#memory.budget.less(bytes)
   }
 }

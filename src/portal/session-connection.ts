@@ -18,6 +18,7 @@ import type { Log } from '../ports/log.ts'
 import type { ByteStream } from '../ports/network.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
 import type { ByteBudget } from './byte-budget.ts'
+import type { KeptBudget } from './kept-budget.ts'
 import { Pinger } from './pinger.ts'
 import type { FrontSession, PortalTask } from './portal-host.ts'
 import { Sender } from './sender.ts'
@@ -56,6 +57,7 @@ export interface SessionConnectionOptions {
   readonly discover: () => readonly SendTargetsRecord[]
   /** Read data that the session may have under way. */
   readonly shareBytes: () => number
+  readonly keptBudget: KeptBudget
   /** Write data of the session. */
   readonly writeBudget: ByteBudget
   readonly clock: Clock
@@ -101,7 +103,7 @@ export class SessionConnection {
       window,
       statSn,
       recovery: parameters.errorRecoveryLevel > 0,
-      shareBytes: options.shareBytes,
+      kept: { shareBytes: options.shareBytes, budget: options.keptBudget },
       full: link.full,
     })
     this.pinger = new Pinger({
@@ -280,6 +282,7 @@ export class SessionConnection {
 
   #allStopped(): void {
     this.#stopped = true
+    this.sender.sent?.close()
     for (const done of this.#whenStopped.splice(0)) done()
   }
 

@@ -19,6 +19,7 @@ import type { ScsiTarget } from '../scsi/scsi-target.ts'
 import { reassign } from './allegiance.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { CommandOrder } from './command-order.ts'
+import type { KeptBudget } from './kept-budget.ts'
 import { answerLogout } from './logout.ts'
 import { Membership } from './membership.ts'
 import type { FrontSession, PortalTask, SessionDescription } from './portal-host.ts'
@@ -48,6 +49,8 @@ export interface SessionOptions {
   readonly log: Log
   /** Read data that one session may have under way now. */
   readonly shareBytes: () => number
+  /** Sent responses of all sessions of the program, kept to be sent again. */
+  readonly keptBudget: KeptBudget
   /** All sessions with a target, this one included. */
   readonly sessionsOf: (targetName: string) => readonly ManagedSession[]
   /** Called once when the session has ended altogether. */
@@ -309,7 +312,7 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
   }
 
   #member(parameters: SessionParameters, statSn: number, link: Link): SessionConnection {
-    const { target, discover, shareBytes, clock, log } = this.#options
+    const { target, discover, shareBytes, keptBudget, clock, log } = this.#options
     const member = new SessionConnection({
       duties: this,
       session: this,
@@ -321,6 +324,7 @@ export class Session implements FrontSession, SessionDuties, AskingSession {
       discover,
       writeBudget: this.#writeBudget,
       shareBytes,
+      keptBudget,
       clock,
       log,
     })

@@ -76,6 +76,8 @@ export interface RigOptions {
   readonly moreTargets?: number
   /** Memory for the data of writes of all sessions. */
   readonly writeBytes?: number
+  /** Memory for what all sessions keep to send it again. */
+  readonly keptBytes?: number
 }
 
 export class PortalRig {
@@ -116,6 +118,7 @@ export class PortalRig {
       host,
       policy: { ...plainLoginPolicy, ...options.policy },
       ...(options.writeBytes === undefined ? {} : { writeBytes: options.writeBytes }),
+      ...(options.keptBytes === undefined ? {} : { keptBytes: options.keptBytes }),
     })
   }
 

@@ -153,6 +153,36 @@ t.test('what is kept is bounded', async (t) => {
   t.equal((await answerOf(initiator, tags.at(-1)!)).length, 1)
 })
 
+const isidOf = (number: number) => Buffer.from([0x80, 0, 0, 0, 0, number])
+
+t.test('what all keep together is bounded, and who keeps most forgets first', async (t) => {
+  const keptBytes = 16 * 1024
+  const rig = await rigFor(t, { keptBytes })
+  const modest = await rig.login({ keys: level1, isid: isidOf(1) })
+  modest.acknowledges = false
+  const first = modest.expStatSn
+  const tag = modest.command(read)
+  await modest.end(tag)
+  const greedy: RawInitiator[] = []
+  for (const number of [2, 3, 4]) {
+    const initiator = await rig.login({ keys: level1, isid: isidOf(number) })
+    greedy.push(initiator)
+    initiator.acknowledges = false
+    for (let left = 12; left > 0; left--) {
+      await initiator.end(initiator.command(read))
+      t.ok(rig.portal.keptBytes <= keptBytes, `${rig.portal.keptBytes} bytes`)
+    }
+  }
+  t.ok(rig.portal.keptBytes > keptBytes / 2, 'and it is made use of')
+  modest.snack({ type: SnackType.STATUS, begRun: first, runLength: 1 })
+  t.equal((await answerOf(modest, tag)).length, 1, 'who keeps little has it still')
+  greedy[0]?.snack({ type: SnackType.STATUS, begRun: first, runLength: 1 })
+  t.equal(await reason(greedy[0]!), RejectReason.SNACK_REJECT)
+  for (const initiator of [modest, ...greedy]) initiator.close()
+  await until(() => rig.portal.sessions.length === 0, 'all sessions end')
+  t.equal(rig.portal.keptBytes, 0, 'nothing is kept for those who are gone')
+})
+
 t.test('acknowledged data, and data cut anew', async (t) => {
   const rig = await rigFor(t)
   const initiator = await rig.login({
