@@ -28,6 +28,15 @@ export class Regions {
     return { lba, blocks: Math.min(this.#regionBlocks, this.#blocks - lba) }
   }
 
+  /** What of it is locked, compared and copied at once. */
+  *pieces(region: number): Generator<BlockExtent> {
+    const { lba, blocks } = this.extent(region)
+    const most = mirror.copyPieceBytes / this.#blockBytes
+    for (let done = 0; done < blocks; done += most) {
+      yield { lba: lba + done, blocks: Math.min(most, blocks - done) }
+    }
+  }
+
   /** Pages of an extent that begins with one. */
   pages({ blocks }: BlockExtent): number {
     return Math.ceil((blocks * this.#blockBytes) / pageBytes)

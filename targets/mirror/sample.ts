@@ -35,13 +35,15 @@ function filledRegions(store: ContentStore, regions: Regions): RegionMask {
   const filled = new RegionMask(regions.count)
   for (let at = 0; at < store.blocks; ) {
     const run = store.run(at)
-    const { first, end } = regions.of({ lba: at, blocks: run.blocks })
-    if (run.mapped) filled.setRange(first, end)
+    const { firstRegion, endRegion } = regions.of({ lba: at, blocks: run.blocks })
+    if (run.mapped) filled.setRange(firstRegion, endRegion)
     // What else is in the region where the run ends need not be known.
     const next = at + run.blocks
-    const region = regions.of({ lba: next, blocks: 1 }).first
+    const region = regions.of({ lba: next, blocks: 1 }).firstRegion
     at =
-      run.mapped && region < end ? regions.extent(region).lba + regions.extent(region).blocks : next
+      run.mapped && region < endRegion
+        ? regions.extent(region).lba + regions.extent(region).blocks
+        : next
   }
   return filled
 }
