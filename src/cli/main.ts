@@ -20,6 +20,7 @@ const verbs: Readonly<Record<string, () => Promise<AddCommand>>> = {
   shim: async () => (await import('./shim.ts')).addShimCommand,
   volume: async () => (await import('./volume.ts')).addVolumeCommand,
   server: async () => (await import('./server.ts')).addServerCommand,
+  recovery: async () => (await import('./recovery.ts')).addRecoveryCommand,
   status: async () => (await import('./status.ts')).addStatusCommand,
 }
 

@@ -1,6 +1,6 @@
 /** `palisade status`: what a manager knows of the whole system; exit 1 when something needs a person. */
 import type { Command } from 'commander'
-import type { StatusReply } from '../control/messages/admin.ts'
+import type { ReplicaStatus, StatusReply, VolumeStatus } from '../control/messages/admin.ts'
 import { clusterInitiators } from './cluster-initiators.ts'
 import { exitCode } from './exit-codes.ts'
 import { initiatorTable, type VolumeInitiator } from './initiator-table.ts'
@@ -12,6 +12,7 @@ import {
   withManager,
 } from './manager-connection.ts'
 import { printJson, printLines, table } from './output.ts'
+import { copiesText, replicaJson, replicaTable } from './replica-text.ts'
 import { serverJson, serverTable } from './server.ts'
 import { printShimStatus } from './shim-status.ts'
 import { shutOutText } from './shut-out-text.ts'
@@ -39,13 +40,14 @@ async function printStatus(options: StatusOptions): Promise<void> {
     printJson({ ...statusJson(status, problems), ...(initiators !== undefined && { initiators }) })
   } else {
     const address = await managerAddress(options)
-    printLines(statusLines(address, { status, problems, initiators: initiators ?? [] }))
+    const bars = process.stdout.isTTY === true
+    printLines(statusLines(address, { status, problems, initiators: initiators ?? [], bars }))
   }
   if (problems.length > 0) process.exitCode = exitCode.failed
 }
 
 /** What an operator should look at. Warnings are facts of the set-up, not problems. */
-function findProblems(status: StatusReply): string[] {
+export function findProblems(status: StatusReply): string[] {
   return [
     ...status.servers
       .filter((one) => !one.reachable && !one.declaredDead)
@@ -58,6 +60,24 @@ function findProblems(status: StatusReply): string[] {
     ...status.volumes
       .filter((volume) => volume.behind.length > 0)
       .map((volume) => `volume ${volume.name}: ${volume.behind.join(', ')} lacks the newest map`),
+    ...status.volumes.flatMap(copyProblems),
+  ]
+}
+
+/** A copy that is being brought up needs nobody; one that is away or on a bad disk may. */
+function copyProblems({ name, replicas }: VolumeStatus): string[] {
+  const of = (found: readonly ReplicaStatus[]) => new Set(found.map(({ server }) => server))
+  const failed = of(replicas.filter(({ diskFailed }) => diskFailed))
+  const away = replicas.filter(({ state }) => state === 'silent' || state === 'gone')
+  const isMirrored = replicas.some(({ primary }) => !primary)
+  return [
+    ...[...failed].map((server) => {
+      return `volume ${name}: the disk of ${server} returned errors; replace it`
+    }),
+    ...[...of(isMirrored ? away : [])].map((server) => {
+      const { state } = away.find((each) => each.server === server)!
+      return `volume ${name}: the copy on ${server} is ${state}`
+    }),
   ]
 }
 
@@ -74,6 +94,7 @@ function statusJson(status: StatusReply, problems: readonly string[]) {
       change: volume.change,
       behind: volume.behind,
       shutOut: volume.shutOut,
+      replicas: volume.replicas.map(replicaJson),
     })),
     pendingFences: status.pendingFences,
     shutOut: status.shutOut,
@@ -89,19 +110,43 @@ function statusJson(status: StatusReply, problems: readonly string[]) {
   }
 }
 
-interface Shown {
+function calmLine(recovering: readonly string[]): string {
+  return recovering.length === 0
+    ? 'everything is in order'
+    : 'nothing is to be done; copies are being brought up'
+}
+
+/** Copies that are not what they should be. */
+function recoveringLines({ volumes }: StatusReply, bars: boolean): string[] {
+  const shown = volumes.flatMap(({ name: volume, replicas }) => {
+    const wrong = replicas.filter(({ state, comparingBytes }) => {
+      return state !== 'in-sync' || comparingBytes > 0
+    })
+    return wrong.map((replica) => ({ volume, replica }))
+  })
+  return shown.length === 0 ? [] : ['', ...replicaTable(shown, bars)]
+}
+
+export interface Shown {
   readonly status: StatusReply
   readonly problems: readonly string[]
   readonly initiators: readonly VolumeInitiator[]
+  /** Draws progress for a terminal. */
+  readonly bars?: boolean
 }
 
-function statusLines(address: string, { status, problems, initiators }: Shown): string[] {
+export function statusLines(
+  address: string,
+  { status, problems, initiators, bars = false }: Shown,
+): string[] {
   const relayed = `${status.relayedConnections} now, ${status.relayedConnectionsTotal} so far`
+  const recovering = recoveringLines(status, bars)
   const volumes = status.volumes.map((volume) => [
     volume.name,
     approximateSize(volume.sizeBytes),
     volume.generation,
     volume.change || 'none',
+    copiesText(volume.replicas),
     shutOutText(volume.shutOut),
   ])
   return [
@@ -112,10 +157,11 @@ function statusLines(address: string, { status, problems, initiators }: Shown): 
     '',
     ...serverTable(status.servers),
     '',
-    ...table(['volume', 'size', 'generation', 'change', 'shut out'], volumes),
+    ...table(['volume', 'size', 'generation', 'change', 'copies', 'shut out'], volumes),
+    ...recovering,
     ...initiatorTable(initiators),
     '',
     ...status.warnings.map((warning) => `warning: ${warning}`),
-    ...(problems.length === 0 ? ['everything is in order'] : problems.map((one) => `! ${one}`)),
+    ...(problems.length === 0 ? [calmLine(recovering)] : problems.map((one) => `! ${one}`)),
   ]
 }

@@ -1,7 +1,8 @@
-/** `palisade volume …`: create, list, show, grow, delete, fence, admit, clear-reservations. */
+/** `palisade volume …`: create, list, show, grow, delete, verify, fence, admit, clear-reservations. */
 import type { Command } from 'commander'
 import { StorageError } from '../base/errors.ts'
 import { smallestBlockBytes } from '../base/limits.ts'
+import type { ReplicaStatus } from '../control/messages/admin.ts'
 import type { VolumeMap } from '../volume/map.ts'
 import {
   addVerb,
@@ -12,12 +13,14 @@ import {
   withProgress,
 } from './manager-connection.ts'
 import { printJson, printLines, table } from './output.ts'
+import { replicaJson, replicaTable } from './replica-text.ts'
 import { reservationLines } from './reservation-text.ts'
 import { shutOutText } from './shut-out-text.ts'
 import { approximateSize } from './size.ts'
 import { type Admin, change, layout, parseVolumeSize, summary } from './volume-change.ts'
 import { addCreate } from './volume-create.ts'
 import { volumeJson } from './volume-json.ts'
+import { addVerify } from './volume-verify.ts'
 
 export function addVolumeCommand(program: Command): void {
   const volume = program.command('volume').description('virtual disks')
@@ -25,6 +28,7 @@ export function addVolumeCommand(program: Command): void {
   addReading(volume)
   addGrow(volume)
   addDelete(volume)
+  addVerify(volume)
   addAdmission(volume, 'fence')
   addAdmission(volume, 'admit')
   addClearReservations(volume)
@@ -51,7 +55,8 @@ async function showVolume(name: string, options: VerbOptions): Promise<void> {
   )
   if (options.json) {
     const { change, behind, shutOut } = status
-    printJson({ ...volumeJson(map), change, behind, shutOut })
+    const replicas = status.replicas.map(replicaJson)
+    printJson({ ...volumeJson(map), change, behind, shutOut, replicas })
     return
   }
   const fenced = map.admissions.filter((one) => one.fenced).map((one) => one.client)
@@ -68,7 +73,15 @@ async function showVolume(name: string, options: VerbOptions): Promise<void> {
     ...(status.behind.length === 0 ? [] : [`behind      ${status.behind.join(', ')}`]),
     '',
     ...mapTable(map),
+    ...copyLines(map, status.replicas),
   ])
+}
+
+/** How the copies stand; of a volume with one copy the map says it all. */
+function copyLines(map: VolumeMap, replicas: readonly ReplicaStatus[]): string[] {
+  if (map.copies === 1) return []
+  const shown = replicas.map((replica) => ({ replica }))
+  return ['', ...replicaTable(shown, process.stdout.isTTY === true)]
 }
 
 function traits({ removable, readOnly }: VolumeMap): string {

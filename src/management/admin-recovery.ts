@@ -70,17 +70,27 @@ export class RecoveryAdmin {
     for (const segments of await Promise.all(asked)) {
       for (const each of segments) said.set(each.segmentId, each)
     }
-    return { segments: map.segments.map((segment) => verified(segment, said)) }
+    const nameOf = (serverId: string) => registry.nameOf(serverId)
+    return { segments: map.segments.map((segment) => verified(segment, said, nameOf)) }
   }
 }
 
 function verified(
   segment: Segment,
   said: ReadonlyMap<string, SegmentVerification>,
+  nameOf: (serverId: string) => string,
 ): VerifiedSegment {
   const { segmentId, start, replicas } = segment
   const verification = said.get(segmentId) ?? { ...unknown, segmentId }
-  return { server: replicas[0]!.server, startBlock: start, verification }
+  const named = verification.named.map(({ serverId, ...where }) => {
+    return { server: nameOf(serverId), ...where }
+  })
+  return {
+    server: replicas[0]!.server,
+    startBlock: start,
+    verification: { ...verification, named: [] },
+    named,
+  }
 }
 
 /** Of a segment of which its primary says nothing. */

@@ -102,7 +102,9 @@ function serverWarnings(servers: readonly ServerStatus[]): string[] {
 /** One line for each server whose copy is not what it should be. */
 function replicaWarnings({ name, replicas }: VolumeStatus): string[] {
   const failed = replicas.filter(({ diskFailed }) => diskFailed).map(({ server }) => server)
-  const wrong = replicas.filter(({ state }) => state !== 'in-sync')
+  const isMirrored = replicas.some(({ primary }) => !primary)
+  // Of the only copy the server's own line says as much.
+  const wrong = isMirrored ? replicas.filter(({ state }) => state !== 'in-sync') : []
   const servers = [...new Set(wrong.map(({ server }) => server))]
   return [
     ...[...new Set(failed)].map((server) => {

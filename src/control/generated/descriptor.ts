@@ -222,6 +222,27 @@ export const descriptor = {
             "verification": {
               "type": "SegmentVerification",
               "id": 3
+            },
+            "named": {
+              "rule": "repeated",
+              "type": "NamedDifference",
+              "id": 4
+            }
+          }
+        },
+        "NamedDifference": {
+          "fields": {
+            "server": {
+              "type": "string",
+              "id": 1
+            },
+            "lba": {
+              "type": "uint64",
+              "id": 2
+            },
+            "blocks": {
+              "type": "uint64",
+              "id": 3
             }
           }
         },
@@ -975,6 +996,11 @@ export const descriptor = {
               "rule": "repeated",
               "type": "ReservationNotice",
               "id": 7
+            },
+            "reservedThrough": {
+              "type": "string",
+              "id": 8,
+              "protoName": "reserved_through"
             }
           }
         },

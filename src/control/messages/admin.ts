@@ -77,7 +77,15 @@ export interface VerifiedSegment {
   /** The primary. */
   readonly server: string
   readonly startBlock: number
+  /** Its named differences are in the next field. */
   readonly verification: SegmentVerification
+  readonly named: readonly NamedDifference[]
+}
+export interface NamedDifference {
+  readonly server: string
+  /** Blocks of the replica. */
+  readonly lba: number
+  readonly blocks: number
 }
 
 export interface ClearReservationsRequest {
