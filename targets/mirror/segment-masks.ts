@@ -153,13 +153,9 @@ export class SegmentMasks {
     return this.#rounds.durably()
   }
 
-  /**
-   * Where another in-sync replica says that they may differ. With `lacking`, what may differ among
-   * them after that is added to what these lack: any of the contents may be the one that stays.
-   */
-  merge(inSync: Uint8Array, lacking: readonly string[] = []): Promise<void> {
-    this.#tables.inSync.add(inSync)
-    for (const serverId of lacking) this.#of(serverId).mask.add(this.inSync)
+  /** What may differ among the in-sync replicas is added to what these lack: either content may stay. */
+  mergeIntoLacks(serverIds: readonly string[]): Promise<void> {
+    for (const serverId of serverIds) this.#of(serverId).mask.add(this.inSync)
     return this.#added()
   }
 

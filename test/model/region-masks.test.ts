@@ -214,11 +214,8 @@ function take(masks: SegmentMasks, ghost: Ghost, step: Step): Promise<void> | un
     case 'takeOver':
       return takeOver(masks, ghost, step)
     case 'merge': {
-      const differs = [...ghost.mayDiffer(), ...range]
-      const promised = [ghost.marking(range, true, lacking), ghost.marking(differs, false, lacking)]
-      return masks.merge(setOf(range), lacking).then(() => {
-        for (const each of promised) each()
-      })
+      const promised = ghost.marking([...ghost.mayDiffer()], false, lacking)
+      return masks.mergeIntoLacks(lacking).then(promised)
     }
   }
 }

@@ -150,14 +150,14 @@ t.test('masks of others are added, with their labels', async (t) => {
   await masks.mark(0, 1, [x])
   await masks.leave(y, 9)
   await masks.takeOver({
-    inSync: Buffer.from('02', 'hex'),
+    inSync: Buffer.from('12', 'hex'),
     lacks: [
       { serverId: x, label: 5, regions: Buffer.from('0400000000', 'hex') },
       { serverId: y, label: 7, regions: Buffer.from('08ffffffffff', 'hex') },
     ],
     inSyncGeneration: 20,
   })
-  await masks.merge(Buffer.from('10', 'hex'), [x])
+  await masks.mergeIntoLacks([x])
   const again = await reopened(files)
   t.same([...again.inSync], [0, 1, 4])
   t.same([...(again.lacks(x) ?? [])], [0, 1, 2, 4])
