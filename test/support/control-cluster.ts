@@ -29,6 +29,7 @@ import { MemoryKeyValue } from './memory-key-value.ts'
 import { MemoryNetwork } from './memory-network.ts'
 import { type Host, MemoryRpc } from './memory-rpc.ts'
 import { quietLog } from './quiet-log.ts'
+import { DataPaths, type Disk, RigMirror } from './rig-mirror.ts'
 import { seededRandom } from './seeded-random.ts'
 import { testUuid } from './volume-maps.ts'
 
@@ -46,6 +47,8 @@ export class ControlCluster {
   readonly servers: ServerRig[]
   readonly admin: AdminClient
   readonly store = new MemoryKeyValue()
+  /** What servers send each other. */
+  readonly paths: DataPaths
   /** Sees each transaction of the configuration store in the turn in which it is durable. */
   committed: (transaction: Transaction) => void = () => undefined
   manager: Manager | undefined
@@ -56,6 +59,7 @@ export class ControlCluster {
 
   constructor({ servers, seed = 1 }: ControlClusterOptions) {
     this.#seed = seed
+    this.paths = new DataPaths(this.clock, seededRandom(seed))
     this.servers = Array.from({ length: servers }, (_, i) => new ServerRig(this, i + 1))
     this.admin = adminClient(this.net.host('admin').channel(managerAddress))
   }
@@ -122,12 +126,14 @@ export class ServerRig {
   readonly serverId: string
   readonly control: string
   readonly store: MemorySegmentStore
+  readonly disk: Disk = { contents: new Map(), flushed: new Map(), failed: false }
   readonly #cluster: ControlCluster
   readonly #records = new MemoryKeyValue()
   #keyValue: MortalKeyValue | undefined
   #host: Host | undefined
   #link: ManagerLink | undefined
   #volumes: HeldVolumes | undefined
+  #mirror: RigMirror | undefined
   #starts = 0
   sessions = 0
   /** What it answers when the manager has it compare copies. */
@@ -150,6 +156,11 @@ export class ServerRig {
     return this.alive ? this.#volumes?.get(volumeId)?.describe(this.sessions) : undefined
   }
 
+  /** Its running process towards other servers. */
+  get mirror(): RigMirror | undefined {
+    return this.alive ? this.#mirror : undefined
+  }
+
   map(volumeId: string): VolumeMap | undefined {
     return this.#volumes?.get(volumeId)?.map
   }
@@ -161,6 +172,19 @@ export class ServerRig {
     this.#host = host
     this.#keyValue = new MortalKeyValue(this.#records)
     let link: ManagerLink | undefined
+    const configuration = configurationClient(host.channel(managerAddress))
+    const mirror = new RigMirror({
+      name: this.name,
+      serverId: this.serverId,
+      disk: this.disk,
+      paths: this.#cluster.paths,
+      incarnation: () => this.store.incarnation,
+      tell: (volume) => {
+        const request = { serverId: this.serverId, volume: volume.describe(this.sessions) }
+        configuration.condition(request, 1_000).catch(() => undefined)
+      },
+    })
+    this.#mirror = mirror
     const volumes = await HeldVolumes.load({
       serverId: this.serverId,
       store: this.store,
@@ -168,10 +192,11 @@ export class ServerRig {
       clock,
       log: quietLog,
       changed: (volume) => link?.changed(volume),
+      mirrors: (volume) => mirror.of(volume),
     })
     this.#volumes = volumes
     link = new ManagerLink({
-      configuration: configurationClient(host.channel(managerAddress)),
+      configuration,
       serverId: this.serverId,
       volumes,
       clock,
@@ -183,12 +208,10 @@ export class ServerRig {
     await host.serve(
       this.control,
       serveStorageServer({
-        close: async (request) => {
-          const { generation, drainedMs } = await volumes.close(request)
-          const incarnations = volumes.get(request.volumeId)?.incarnations() ?? []
-          const answer = { generation, leaseLeftMs: 0, drainedMs, sessions: this.sessions }
-          return { ...answer, segments: [], incarnations }
-        },
+        close: async (request) => ({
+          ...(await volumes.close(request)),
+          sessions: this.sessions,
+        }),
         activate: async (request) => ({ incarnations: await volumes.activate(request) }),
         reopen: async (request) => {
           await volumes.reopen(request)
@@ -204,6 +227,7 @@ export class ServerRig {
   kill(): void {
     this.#host?.kill()
     this.#link?.stop()
+    this.#mirror?.kill()
     if (this.#keyValue !== undefined) this.#keyValue.dead = true
   }
 
@@ -211,6 +235,16 @@ export class ServerRig {
   losePower(): void {
     this.kill()
     this.store.incarnation = `${this.name}-${this.#starts + 1}`
+    const { contents, flushed } = this.disk
+    for (const [segmentId, content] of contents) {
+      const kept = [...content].filter((write) => {
+        return (
+          flushed.get(segmentId)?.has(write) === true || this.#cluster.paths.random.below(2) > 0
+        )
+      })
+      contents.set(segmentId, new Set(kept))
+      flushed.set(segmentId, new Set(kept))
+    }
   }
 
   #describe(volumes: HeldVolumes) {
