@@ -27,6 +27,7 @@ import type { PathPorts } from '../paths/server-path.ts'
 import { Router } from '../router/router.ts'
 import { VolumeState } from '../volume-state.ts'
 import { FlushLedger } from './flush-ledger.ts'
+import { ReserveKeeper } from './reserve-keeper.ts'
 import { SanitizeKeeper } from './sanitize-keeper.ts'
 import { VolumeSettings } from './volume-settings.ts'
 import { VolumeUnit } from './volume-unit.ts'
@@ -59,6 +60,7 @@ export class FrontVolume {
   readonly #liveness: Liveness
   readonly #settings: VolumeSettings
   readonly #keeper: SanitizeKeeper
+  readonly #reserves: ReserveKeeper
   readonly #detached: (volume: FrontVolume) => void
   readonly #attached = new Set<Nexus>()
 
@@ -106,8 +108,10 @@ export class FrontVolume {
       resume: (task, owner) => this.#device.resumeSanitize(task, owner),
       ended: () => this.#restIfUnused(),
     })
+    this.#reserves = new ReserveKeeper({ state, settings, clock })
     this.target = this.#attaching(this.#device)
     this.#keeper.look()
+    this.#reserves.look()
   }
 
   /** Initiator sessions that are open, or not yet ended. */
@@ -130,6 +134,7 @@ export class FrontVolume {
     if (map.blocks !== former.blocks) this.#device.raise(CAPACITY_DATA_HAS_CHANGED)
     this.#tellSettings(formerSettings)
     this.#keeper.look()
+    this.#reserves.look()
     if (this.#attached.size > 0 && !state.gone) this.paths.connect(map)
     state.changed.notify()
   }
@@ -150,6 +155,7 @@ export class FrontVolume {
   close(): void {
     this.#settings.close()
     this.#keeper.close()
+    this.#reserves.close()
     background(this.#device.stop([this.#unit]), () => undefined)
     // A piece that is held would open a path again.
     this.router.endKept()

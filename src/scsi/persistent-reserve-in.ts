@@ -43,7 +43,8 @@ function reservation(table: ReservationTable): Buffer {
 
 /**
  * CRH, SIP_C, ATP_C, PTPL_C; TMV with ALLOW COMMANDS 011b: TEST UNIT READY passes every persistent
- * reservation, MODE SENSE and the like pass those for writing. All six types.
+ * reservation, MODE SENSE and the like pass those for writing. All six types. RLR_C is 0, and there is
+ * no REPLACE LOST RESERVATION: what is kept is either found whole, or its unit is not served at all.
  */
 function capabilities({ persistThroughPowerLoss }: ReservationTable): Buffer {
   const active = persistThroughPowerLoss ? 0x01 : 0x00

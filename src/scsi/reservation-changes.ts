@@ -16,6 +16,7 @@ import {
   type Registration,
   type ReservationEvent,
   type ReservationTable,
+  withoutReserve,
 } from './reservation-table.ts'
 
 /** Why nothing is changed. `insufficient`: there are too many registrations. */
@@ -171,7 +172,7 @@ export function clear(table: ReservationTable, asked: Asked): Decision {
 
 /** By CLEAR, or by an operator, who is no registrant. */
 export function cleared(table: ReservationTable, tell: readonly string[]): ReservationTable {
-  const empty = { ...table, registrations: [], persistent: undefined, reserved: undefined }
+  const empty = { ...withoutReserve(table), registrations: [], persistent: undefined }
   const next = { ...counted(empty), persistThroughPowerLoss: false }
   return told(next, 'reservations-preempted', tell)
 }

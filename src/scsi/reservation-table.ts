@@ -25,6 +25,8 @@ export interface ReservationTable {
   readonly persistent: { readonly type: number; readonly holder: string | undefined } | undefined
   /** Initiator port that holds a RESERVE (6) or (10). */
   readonly reserved: string | undefined
+  /** `UnitSettings.owner` of where that RESERVE came; it ends with that one. */
+  readonly reservedThrough?: string
   /** APTPL: the registrations survive a loss of power. */
   readonly persistThroughPowerLoss: boolean
   /** The newest, oldest first: a front end may see only the last of several tables. */
@@ -63,11 +65,18 @@ export function keyOf(table: ReservationTable, initiatorPort: string): string | 
   return table.registrations.find((each) => each.initiatorPort === initiatorPort)?.key
 }
 
+export function withoutReserve({
+  reservedThrough: _,
+  ...table
+}: ReservationTable): ReservationTable {
+  return { ...table, reserved: undefined }
+}
+
 /**
  * What is left of a table after a loss of power, nothing where APTPL does not say otherwise.
  * PRGENERATION begins anew at zero, and RESERVE is over. SPC-4 5.12.5, 5.12.8; SPC-2 5.5.1.
  */
 export function survivingPowerLoss(table: ReservationTable): ReservationTable | undefined {
   if (!table.persistThroughPowerLoss) return undefined
-  return { ...table, generation: 0, reserved: undefined, notices: [] }
+  return { ...withoutReserve(table), generation: 0, notices: [] }
 }

@@ -1,14 +1,14 @@
 /**
  * RESERVE and RELEASE (6), (10) of the whole unit. SPC-2 7.21, 7.22, 7.16, 7.17, with the exceptions
  * of SPC-4 5.12.3 (CRH) where there are persistent reservations. The reservation ends with the
- * session of its holder and with resets (unit-reset.ts).
+ * session of its holder, with resets (unit-reset.ts), and with the process where it came.
  */
 import { release6, release10, reserve6, reserve10 } from './cdb-reservation.ts'
 import { type Command, command, whereSettable } from './command.ts'
 import { holds, sharesWithRegistrants } from './reservation-access.ts'
 import type { Decision } from './reservation-changes.ts'
 import { changeReservations } from './reservation-command.ts'
-import { isRegistered, type ReservationTable } from './reservation-table.ts'
+import { isRegistered, type ReservationTable, withoutReserve } from './reservation-table.ts'
 
 const unchanged: Decision = { kind: 'unchanged' }
 const conflict: Decision = { kind: 'refused', why: 'conflict' }
@@ -21,11 +21,12 @@ function withPersistent(table: ReservationTable, port: string): Decision | undef
   return shares || holds(table, port) ? unchanged : conflict
 }
 
-export function reserveUnit(table: ReservationTable, port: string): Decision {
+export function reserveUnit(table: ReservationTable, port: string, owner: string): Decision {
   const exceptional = withPersistent(table, port)
   if (exceptional !== undefined) return exceptional
-  if (table.reserved !== undefined) return table.reserved === port ? unchanged : conflict
-  const next = { ...table, reserved: port }
+  if (table.reserved !== undefined && table.reserved !== port) return conflict
+  if (table.reserved === port && table.reservedThrough === owner) return unchanged
+  const next = { ...table, reserved: port, reservedThrough: owner }
   return { kind: 'change', table: next, takesAway: true, aborts: [] }
 }
 
@@ -34,20 +35,22 @@ export function releaseUnit(table: ReservationTable, port: string): Decision {
   const exceptional = withPersistent(table, port)
   if (exceptional !== undefined) return exceptional
   if (table.reserved !== port) return unchanged
-  const next = { ...table, reserved: undefined }
-  return { kind: 'change', table: next, takesAway: false, aborts: [] }
+  return { kind: 'change', table: withoutReserve(table), takesAway: false, aborts: [] }
 }
 
 function changing(
   layout: typeof reserve6,
-  decide: (table: ReservationTable, port: string) => Decision,
+  decide: (table: ReservationTable, port: string, owner: string) => Decision,
 ): Command {
   return command(layout, {
     medium: 'none',
     reservation: 'own',
     sets: true,
     when: whereSettable,
-    run: (call) => changeReservations(call, (table) => decide(table, call.nexus.initiatorPort)),
+    run: (call) =>
+      changeReservations(call, (table) =>
+        decide(table, call.nexus.initiatorPort, call.settings.owner),
+      ),
   })
 }
 

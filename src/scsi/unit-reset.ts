@@ -6,6 +6,7 @@
  */
 import { background } from '../base/background.ts'
 import type { Nexus, UnitDescription } from './logical-unit.ts'
+import { withoutReserve } from './reservation-table.ts'
 import type { UnitConditions } from './unit-conditions.ts'
 import { bringAbout, type Edit, type SharedState, type UnitSettings } from './unit-settings.ts'
 
@@ -20,7 +21,7 @@ export function revertAfterReset(unit: UnitDescription, conditions: UnitConditio
       ...state,
       descriptorSense: false,
       softwareWriteProtect: false,
-      reservations: { ...reservations, reserved: undefined },
+      reservations: withoutReserve(reservations),
     }
   })
 }
@@ -41,9 +42,7 @@ export function revertAfterNexusLoss(
   if (settings === undefined || !isLast || !holds(settings.state)) return prevented
   inBackground(settings, (state) => {
     const { reservations } = state
-    return holds(state)
-      ? { ...state, reservations: { ...reservations, reserved: undefined } }
-      : undefined
+    return holds(state) ? { ...state, reservations: withoutReserve(reservations) } : undefined
   })
   return true
 }

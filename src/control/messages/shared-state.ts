@@ -78,6 +78,7 @@ function tableToWire(table: ReservationTable): Wire {
     persistentType: persistent?.type ?? 0,
     holder: persistent?.holder ?? '',
     reserved: table.reserved ?? '',
+    reservedThrough: table.reservedThrough ?? '',
     persistThroughPowerLoss,
     notices: notices.map((notice) => ({ ...notice, event: events[notice.event] })),
   }
@@ -91,6 +92,7 @@ function tableFromWire(wire: Wire): ReservationTable {
     registrations: (wire.registrations ?? []) as Registration[],
     persistent: type === 0 ? undefined : { type, holder },
     reserved: (wire.reserved as string | undefined) || undefined,
+    ...(wire.reservedThrough ? { reservedThrough: wire.reservedThrough as string } : {}),
     persistThroughPowerLoss: wire.persistThroughPowerLoss === true,
     notices: ((wire.notices ?? []) as Wire[]).map(noticeFromWire),
   }

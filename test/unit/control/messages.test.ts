@@ -71,6 +71,7 @@ const reservationTable: fc.Arbitrary<ReservationTable> = record({
     { nil: undefined },
   ),
   reserved: fc.option(port, { nil: undefined }),
+  reservedThrough: port,
   persistThroughPowerLoss: fc.boolean(),
   notices: fc.array(
     record({

@@ -116,6 +116,27 @@ t.test('what is reserved through one shim is reserved at the other', async (t) =
   t.equal(await rig.write(a, 11), 'good')
 })
 
+t.test('a RESERVE ends with the process of its front end, when that starts again', async (t) => {
+  const rig = await started(t)
+  const { cluster, a, b } = rig
+  t.equal(await rig.write(a, 1), 'good')
+  t.equal(await rig.command(a, reserve6), 'good')
+  t.equal(await rig.write(b, 2), conflict)
+  // As if it had been killed: nobody hears of the end of its sessions.
+  cluster.rpc.cut('shim-1', true)
+  await cluster.run(cluster.shim.stop(0))
+  t.equal(await rig.write(b, 2), conflict, 'nobody knows that it is over')
+  await cluster.startShim()
+  await cluster.until(async () => (await rig.write(b, 2)) === 'good')
+  const again = await cluster.attach('v', { name: 'a' })
+  t.equal(await rig.write(again, 3), 'good')
+  t.equal(await rig.command(again, reserve6), 'good')
+  await cluster.pass(2_000)
+  t.equal(await rig.write(b, 4), conflict, 'a new one stands')
+  t.equal(await rig.command(again, release6), 'good')
+  t.equal(await rig.write(b, 4), 'good')
+})
+
 t.test('a shim that has not heard of it is fenced by the generation', async (t) => {
   const rig = await started(t)
   const { cluster, a, b } = rig
