@@ -362,6 +362,11 @@ export const mirror = {
   hurriedHeartbeatMs: 10,
   /** A partner that answered nothing for so long cannot be used. */
   suspectedMs: 1_200,
+  /** A server looks so often whether there is something to tell of its partners. */
+  conditionLookMs: 100,
+  /** And tells how far it is no more often than this. */
+  progressMs: 500,
+  conditionRetryMs: 300,
   /** Regions that one piece of an UNMAP marks at most. */
   unmappedRegions: 64,
   /** A partner that refuses, or could not do it, is asked again after this. */
@@ -373,8 +378,15 @@ export const mirror = {
   /** The clock that counts suspended time and the other one part by more: leases are void. */
   clocksPartMs: 50,
   clearIntervalMs: 5_000,
+  /** A region that was not written for so long is cleared with the next flush. */
+  clearIdleMs: 3_000,
   /** Set bits of one in-sync mask: what can be compared in 30 s. */
   markedRegions: 1_024,
+  /** From the first on marks are cleared at once, those written longest ago, down to the second. */
+  markedRegionsHigh: 896,
+  markedRegionsLow: 512,
+  /** Then everything is flushed no more often than this. */
+  clearHurryMs: 50,
   /** Regions outside the masks that are compared when a replica returns. */
   sampledRegions: 16,
   /** A session on which nothing was heard for so long gives way to one through another portal. */
@@ -415,6 +427,8 @@ export const mirror = {
 assert(pageBytes % physicalBlockBytes === 0, 'a page holds whole physical blocks')
 assert(mirror.regionBytes % pageBytes === 0, 'a region holds whole pages')
 assert(mirror.sessionSilenceMs < mirror.suspectedMs, 'another portal is tried before suspicion')
+assert(mirror.markedRegionsHigh < mirror.markedRegions, 'room is made before it is missing')
+assert(mirror.markedRegionsLow < mirror.markedRegionsHigh, 'a flush makes room for many')
 assert(mirror.clearedRegions * 8 <= leg.firstBurstBytes, 'a clearing is immediate data')
 assert(mirror.copyPieceBytes % pageBytes === 0, 'a piece holds whole pages')
 assert(mirror.regionBytes % mirror.copyPieceBytes === 0, 'a region holds whole pieces')
