@@ -64,6 +64,11 @@ export class BringUp {
     return this.receivesWrites ? 'copying' : 'behind'
   }
 
+  /** Another attempt is another object: what one has copied says nothing in the next. */
+  get attempt(): object | undefined {
+    return this.#run
+  }
+
   /** What is marked as lacked in this region must stay marked. */
   pending(region: number): boolean {
     return this.#run?.pending(region) !== false
