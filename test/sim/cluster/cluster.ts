@@ -1,0 +1,225 @@
+/**
+ * A whole cluster in one process and on virtual time: the shipped manager, storage servers and
+ * shims, each on a machine of its own, initiators on theirs, and an administrator. What happened is
+ * in the history.
+ */
+import { StorageError } from '../../../src/base/errors.ts'
+import { pageBytes } from '../../../src/base/limits.ts'
+import { type AdminClient, adminClient } from '../../../src/control/services.ts'
+import type { VolumeMap } from '../../../src/volume/map.ts'
+import { Violations } from '../checks/violations.ts'
+import { FrontSession } from '../load/front-session.ts'
+import { History } from '../load/history.ts'
+import { type LoadVolume, SimInitiator } from '../load/sim-initiator.ts'
+import type { Plan, VolumePlan } from '../plan.ts'
+import type { Chance } from '../world/chance.ts'
+import { Links } from '../world/links.ts'
+import { Machine } from '../world/machine.ts'
+import { SimNetwork } from '../world/sim-network.ts'
+import type { SimProcess } from '../world/sim-process.ts'
+import { SimRpc } from '../world/sim-rpc.ts'
+import type { World } from '../world/world.ts'
+import { Fences } from './fences.ts'
+import { holdsBlock, hotBlocks } from './geometry.ts'
+import { managerControl, SimManager } from './sim-manager.ts'
+import { SimServer } from './sim-server.ts'
+import { SimShim } from './sim-shim.ts'
+import type { Surroundings } from './surroundings.ts'
+
+const setupMs = 60_000
+
+export class Cluster {
+  readonly world: World
+  readonly links: Links
+  readonly network: SimNetwork
+  readonly rpc: SimRpc
+  readonly violations: Violations
+  readonly history = new History()
+  readonly manager: SimManager
+  readonly servers: readonly SimServer[]
+  readonly shims: readonly SimShim[]
+  readonly initiators: SimInitiator[] = []
+  readonly admin: AdminClient
+  readonly maps = new Map<number, VolumeMap>()
+  readonly volumes: LoadVolume[] = []
+  readonly fences: Fences
+  readonly #plan: Plan
+  readonly #administrator: SimProcess
+  readonly #undo = new Set<() => void>()
+
+  constructor(world: World, plan: Plan) {
+    this.world = world
+    this.#plan = plan
+    this.links = new Links(world)
+    this.network = new SimNetwork(this.links)
+    this.rpc = new SimRpc(this.links)
+    this.violations = new Violations(world)
+    const { links, network, rpc, violations: bugs } = this
+    const around: Surroundings = { world, links, network, rpc, bugs }
+    const clocks = world.chance.fork('clocks')
+    const clock = () =>
+      plan.clocksDiffer
+        ? { rate: clocks.between(0.98, 1.02), wallOffsetMs: clocks.between(-1e6, 1e6) }
+        : { rate: 1, wallOffsetMs: 0 }
+    this.manager = new SimManager(around, clock())
+    this.servers = Array.from({ length: plan.servers }, (_, i) => {
+      const capacityBytes = (plan.capacityPages || this.#leastPages) * pageBytes
+      const options = { number: i + 1, capacityBytes, manager: managerControl, ...clock() }
+      return new SimServer(around, options)
+    })
+    this.shims = Array.from({ length: plan.shims }, (_, i) => new SimShim(around, i + 1, clock()))
+    this.#administrator = new Machine(world, 'a').start('administrator')
+    this.admin = adminClient(rpc.of(this.#administrator).channel(managerControl))
+    this.fences = new Fences(this)
+    for (const server of this.servers) {
+      server.machine.onPowerLoss(() => this.#lose(server))
+      server.disk.onLoss = () => this.#lose(server)
+    }
+  }
+
+  /** A little more than the volumes can fill. */
+  get #leastPages(): number {
+    return this.#plan.volumes.reduce((sum, { pages }) => sum + pages, 0) + 6
+  }
+
+  /** Everything runs, volumes exist, initiators are at work. */
+  async start(): Promise<void> {
+    const { world } = this
+    this.manager.start()
+    for (const server of this.servers) server.start()
+    for (const server of this.servers) {
+      const added = () => this.admin.addServer({ address: server.control, name: '' }, 5_000)
+      await world.until(this.#patiently(added), setupMs)
+    }
+    for (const [i, volume] of this.#plan.volumes.entries()) await this.#create(i + 1, volume)
+    for (const shim of this.shims) shim.start()
+    for (const shim of this.shims) {
+      for (const volume of this.volumes) {
+        for (let i = 1; i <= this.#plan.initiators; i++) this.#addInitiator(shim, volume, i)
+      }
+    }
+    for (const initiator of this.initiators) initiator.start()
+  }
+
+  /** Calls of an administrator who does not give up. */
+  async #patiently<T>(call: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await call()
+      } catch (error) {
+        if (!(error instanceof StorageError)) throw error
+        this.world.note(`administrator: ${error.message}`)
+        await this.administratorWaits(200)
+      }
+    }
+  }
+
+  administratorWaits(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#administrator.clock.after(ms, resolve))
+  }
+
+  async #create(number: number, plan: VolumePlan): Promise<void> {
+    const { name, pages, stripe, mirror, leaseMs } = plan
+    const request = {
+      name,
+      sizeBytes: pages * pageBytes,
+      stripe,
+      holdMs: 0,
+      leaseMs,
+      partitions: [],
+      stalePolicy: 'reject',
+      mirror,
+    } as const
+    const creating = this.#patiently(() => this.admin.createVolume(request, 9_000))
+    const { map } = await this.world.until(creating, setupMs)
+    this.maps.set(number, map)
+    const hot = hotBlocks(map, this.world.chance.fork(`hot ${name}`))
+    this.volumes.push({ number, name, blocks: map.blocks, hot })
+  }
+
+  #addInitiator(shim: SimShim, volume: LoadVolume, number: number): void {
+    const { world, network, history, violations } = this
+    const plan = this.#plan
+    const name = `${shim.name}/${volume.name}${'abcd'[number]}`
+    const chance = world.chance.fork(`initiator ${name}`)
+    const process = new Machine(world, `i-${name}`).start(name)
+    const session = new FrontSession({
+      network: network.of(process),
+      clock: process.clock,
+      initiatorName: `iqn.2026-11.example:${name.replace('/', '-')}`,
+      isid: number,
+      volume: volume.name,
+      portals: [shim.portal],
+      patienceMs: plan.patienceMs,
+      pings: chance.happens(plan.pings),
+      note: (text) => world.note(`${name}: ${text}`),
+    })
+    const { client } = shim
+    this.initiators.push(
+      new SimInitiator({
+        name,
+        client: shim.name,
+        volume,
+        session,
+        process,
+        chance,
+        history,
+        violations,
+        weights: plan.weights,
+        thinkMs: plan.thinkMs,
+        workers: plan.workers,
+        isFenced: (sinceMs) => this.fences.touched(volume.number, client, sinceMs),
+        mayFail: () => false,
+      }),
+    )
+  }
+
+  /** Machines of the initiators behind a shim. */
+  initiatorMachines(shim: string): string[] {
+    return this.initiators
+      .filter(({ options }) => options.client === shim)
+      .map(({ options }) => options.process.machine.name)
+  }
+
+  shimKilled(shim: SimShim): void {
+    if (!shim.running) return
+    this.history.add({ what: 'front-gone', client: shim.name, atMs: this.world.nowMs })
+    shim.kill()
+  }
+
+  /** Happens after a while, or when the time of faults is over. */
+  undoLater(ms: number, undo: () => void): void {
+    const once = (): void => {
+      if (this.#undo.delete(once)) undo()
+    }
+    this.#undo.add(once)
+    this.world.after(ms, once)
+  }
+
+  /** Ends all faults and starts again whatever does not run. */
+  heal(): void {
+    this.world.note('faults are over')
+    for (const undo of [...this.#undo]) undo()
+    for (const { disk, records, metadata } of this.servers) {
+      disk.faults.failingFlushes = 0
+      for (const each of [disk, records, metadata]) each.faults.slowMs = 0
+    }
+    this.manager.store.faults.slowMs = 0
+    this.manager.store.faults.failing = 0
+    for (const { machine } of this.servers) machine.powerOn()
+    this.manager.machine.powerOn()
+    for (const program of [this.manager, ...this.servers, ...this.shims]) program.start()
+  }
+
+  administer(chance: Chance): void {
+    this.fences.act(chance)
+  }
+
+  #lose({ serverId }: SimServer): void {
+    const atMs = this.world.nowMs
+    for (const [volume, map] of this.maps) {
+      const holds = (lba: number): boolean => holdsBlock(map, serverId, lba)
+      this.history.add({ what: 'loss', volume, holds, atMs })
+    }
+  }
+}

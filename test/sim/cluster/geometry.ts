@@ -1,0 +1,29 @@
+/** Where the blocks of a volume lie, and which of them are worth writing to. */
+import { pageBytes } from '../../../src/base/limits.ts'
+import type { VolumeMap } from '../../../src/volume/map.ts'
+import { Routing } from '../../../src/volume/routing.ts'
+import type { Chance } from '../world/chance.ts'
+
+const pageBlocks = pageBytes / 512
+const farApart = 4
+
+/** Is the only copy of this block on the server? */
+export function holdsBlock(map: VolumeMap, serverId: string, lba: number): boolean {
+  if (lba >= map.blocks) return false
+  const [piece] = new Routing(map).route(lba, 1)
+  const replicas = piece?.segment.replicas ?? []
+  return replicas.length === 1 && replicas[0]!.serverId === serverId
+}
+
+/** A few blocks, most of them where something ends: operations have to meet. */
+export function hotBlocks(map: VolumeMap, chance: Chance): number[] {
+  const borders = new Set([0, map.blocks - farApart])
+  for (const { start, blocks } of map.segments) {
+    borders.add(start)
+    borders.add(start + blocks - 2)
+  }
+  for (let i = 0; i < 3; i++) borders.add(chance.below(map.blocks / pageBlocks) * pageBlocks)
+  for (let i = 0; i < 3; i++) borders.add(chance.below(map.blocks))
+  const inside = [...borders].filter((lba) => lba >= 0 && lba < map.blocks)
+  return chance.shuffled(inside).slice(0, 2 + chance.below(7))
+}

@@ -1,0 +1,114 @@
+/**
+ * A stock initiator's session with a volume at a front end: it logs in, and again whenever its
+ * session was lost, as often as it takes. Commands wait for as long as the initiator's patience;
+ * then it breaks the session off, as Linux does. What it answers to a NOP-In is the leg's affair.
+ */
+import { toError } from '../../../src/base/errors.ts'
+import { leg as legLimits } from '../../../src/base/limits.ts'
+import type { Leg } from '../../../src/leg/leg.ts'
+import type { LegAnswer } from '../../../src/leg/leg-command.ts'
+import { openLeg } from '../../../src/leg/open-leg.ts'
+import type { Clock } from '../../../src/ports/clock.ts'
+import type { Network } from '../../../src/ports/network.ts'
+import { volumeIqn } from '../../../src/volume/names.ts'
+
+export interface FrontSessionOptions {
+  readonly network: Network
+  readonly clock: Clock
+  readonly initiatorName: string
+  readonly isid: number
+  readonly volume: string
+  /** Tried one after the other. */
+  readonly portals: readonly string[]
+  readonly patienceMs: number
+  /** Finds out by pings of its own that the front end is gone; otherwise by its patience alone. */
+  readonly pings: boolean
+  readonly note: (text: string) => void
+}
+
+export interface Request {
+  readonly cdb: Buffer
+  readonly dataOut?: readonly Buffer[]
+  readonly dataInBytes?: number
+}
+
+const retryMs = 250
+
+export class FrontSession {
+  readonly #options: FrontSessionOptions
+  #leg: Leg | undefined
+  #connecting: Promise<void> | undefined
+  #attempts = 0
+  #stopped = false
+  /** Sessions so far. */
+  logins = 0
+
+  constructor(options: FrontSessionOptions) {
+    this.#options = options
+  }
+
+  get connected(): boolean {
+    return this.#leg?.open === true
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#leg?.close()
+  }
+
+  /** Resolves when there is a session. */
+  async ready(): Promise<void> {
+    while (!this.connected && !this.#stopped) {
+      this.#connecting ??= this.#connect().finally(() => {
+        this.#connecting = undefined
+      })
+      await this.#connecting
+    }
+  }
+
+  /** Sends the command once, in a session that stands now. */
+  async submit({ cdb, dataOut, dataInBytes }: Request): Promise<LegAnswer> {
+    const leg = this.#leg
+    if (leg === undefined) return { kind: 'lost', sent: false }
+    const task = leg.submit({ lun: 0, cdb, dataOut, dataInBytes })
+    const cancel = this.#options.clock.after(this.#options.patienceMs, () => {
+      this.#options.note('its patience is over')
+      leg.close()
+    })
+    const answer = await task.answer
+    cancel()
+    return answer
+  }
+
+  async #connect(): Promise<void> {
+    const { network, initiatorName, isid, volume, portals, clock, note } = this.#options
+    const address = portals[this.#attempts++ % portals.length]!
+    const opening = await openLeg({
+      network,
+      clock: this.#legClock,
+      address,
+      initiatorName,
+      isid: Buffer.from([0x80, 0, 0, 0, 0, isid]),
+      targetName: volumeIqn(volume),
+    }).catch((error: unknown) => ({ kind: 'failed' as const, cause: toError(error).message }))
+    if (opening.kind === 'open') {
+      this.#leg = opening.leg
+      this.logins++
+      note('logged in')
+      return
+    }
+    note(`no session: ${opening.cause}`)
+    await new Promise<void>((resolve) => void clock.after(retryMs, resolve))
+  }
+
+  /** Without pings of its own it still gives up a login that is not answered. */
+  get #legClock(): Clock {
+    const { clock, pings } = this.#options
+    if (pings) return clock
+    return {
+      ...clock,
+      after: (ms, run) =>
+        ms === legLimits.nopIntervalMs / 2 ? () => undefined : clock.after(ms, run),
+    }
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * What one seed is about: how large the cluster is, what initiators do, and which faults there are.
+ * Few seeds have all of them (swarm testing): a fault that is always there hides what only its
+ * absence shows.
+ */
+
+import { type FaultName, faultNames } from './faults/faults.ts'
+import type { LoadWeights } from './load/sim-initiator.ts'
+import type { Chance } from './world/chance.ts'
+
+export interface VolumePlan {
+  readonly name: string
+  readonly pages: number
+  readonly stripe: number
+  readonly mirror: number
+  readonly leaseMs: number
+}
+
+export interface Plan {
+  readonly servers: number
+  readonly shims: number
+  readonly volumes: readonly VolumePlan[]
+  /** Initiators of each shim for each volume. */
+  readonly initiators: number
+  readonly workers: number
+  readonly thinkMs: number
+  readonly weights: LoadWeights
+  readonly capacityPages: number
+  readonly clocksDiffer: boolean
+  readonly fast: boolean
+  readonly faults: readonly FaultName[]
+  readonly faultEveryMs: number
+  readonly loadMs: number
+  readonly pings: number
+  readonly patienceMs: number
+}
+
+const pageKib = 64
+
+export function drawPlan(chance: Chance, mirrors: boolean): Plan {
+  const servers = chance.pick([1, 2, 2, 3, 3, 4])
+  const pageCounts = [2, 8, 24, 70]
+  const volumes = Array.from({ length: chance.pick([1, 1, 2]) }, (_, i): VolumePlan => {
+    const mirror = mirrors ? chance.pick([1, 2, 2, 3].filter((copies) => copies <= servers)) : 1
+    const stripe = chance.happens(0.4) ? Math.min(servers, chance.pick([1, 2, 3])) : 0
+    const pages = Math.max(chance.pick(pageCounts), stripe)
+    return {
+      name: `v${i + 1}`,
+      pages,
+      stripe,
+      mirror,
+      leaseMs: chance.pick([0, 500, 2_000, 5_000]),
+    }
+  })
+  const weights: LoadWeights = {
+    read: chance.between(0.5, 3),
+    write: chance.between(1, 3),
+    large: chance.happens(0.4) ? 0.15 : 0,
+    unmap: chance.happens(0.5) ? chance.between(0.05, 0.5) : 0,
+    same: chance.happens(0.3) ? 0.1 : 0,
+    compare: chance.happens(0.5) ? chance.between(0.1, 1) : 0,
+    flush: chance.happens(0.7) ? chance.between(0.05, 0.4) : 0,
+    forced: chance.pick([0, 0.1, 0.5]),
+    letGo: chance.pick([0, 0, 0.2]),
+  }
+  const kinds = chance.below(10) === 0 ? [] : chance.some(faultNames, chance.pick([0.15, 0.3, 0.6]))
+  return {
+    servers,
+    shims: chance.pick([1, 1, 2]),
+    volumes,
+    initiators: chance.pick([1, 1, 2]),
+    workers: chance.pick([1, 2, 3]),
+    thinkMs: chance.skewed(20, 300),
+    weights,
+    capacityPages: chance.happens(0.3) ? 0 : 1_000,
+    clocksDiffer: chance.happens(0.5),
+    fast: chance.happens(0.8),
+    faults: kinds,
+    faultEveryMs: chance.skewed(400, 8_000),
+    loadMs: chance.skewed(8_000, 30_000),
+    pings: chance.pick([0, 0.5, 1]),
+    patienceMs: chance.skewed(4_000, 40_000),
+  }
+}
+
+export function planText(plan: Plan): string {
+  const volumes = plan.volumes.map(
+    ({ pages, stripe, mirror }) => `${pages * pageKib}K/stripe ${stripe}/copies ${mirror}`,
+  )
+  const size = `${plan.servers} servers, ${plan.shims} shims, ${volumes.join(' and ')}`
+  return `${size}; faults every ${plan.faultEveryMs.toFixed(0)} ms: ${plan.faults.join(' ') || 'none'}`
+}

@@ -1,0 +1,105 @@
+/**
+ * One seed: a cluster is made, initiators work while faults come and go; then everything is healed,
+ * all that was asked must be answered, all is read once more, and the history must have an order.
+ */
+import { checkHistory } from './checks/history-check.ts'
+import type { Violation } from './checks/violations.ts'
+import { Cluster } from './cluster/cluster.ts'
+import { strike } from './faults/faults.ts'
+import { text } from './load/sim-initiator.ts'
+import { drawPlan, planText } from './plan.ts'
+import { World } from './world/world.ts'
+
+export interface SimulationOptions {
+  readonly seed: number
+  readonly mirrors?: boolean
+  readonly print?: (line: string) => void
+}
+
+export interface Result {
+  readonly seed: number
+  readonly plan: string
+  readonly violations: readonly Violation[]
+  readonly fingerprint: string
+  readonly events: number
+  readonly operations: number
+  readonly virtualMs: number
+  readonly notes: readonly string[]
+}
+
+/** Long enough for every hold, lease and retry that is left when faults are over. */
+const recoveryMs = 60_000
+
+export async function simulate(options: SimulationOptions): Promise<Result> {
+  const { seed, mirrors = false, print } = options
+  const world = new World(seed, print)
+  const plan = drawPlan(world.chance.fork('plan'), mirrors)
+  const text = planText(plan)
+  world.note(`seed ${seed}: ${text}`)
+  const cluster = new Cluster(world, plan)
+  const { violations, history } = cluster
+  const stray = (error: unknown): void => violations.report('stray promise', error)
+  process.on('unhandledRejection', stray)
+  try {
+    await cluster.start()
+    scheduleFaults(cluster, plan)
+    await world.run(() => violations.all.length > 0, plan.loadMs)
+    if (violations.all.length === 0) await settle(cluster)
+    checkHistory(history, violations)
+  } catch (error) {
+    violations.report('simulator', error)
+  } finally {
+    process.off('unhandledRejection', stray)
+  }
+  return {
+    seed,
+    plan: text,
+    violations: violations.all,
+    fingerprint: world.fingerprint,
+    events: world.events,
+    operations: history.operations.size,
+    virtualMs: world.nowMs,
+    notes: world.notes,
+  }
+}
+
+function scheduleFaults(cluster: Cluster, plan: ReturnType<typeof drawPlan>): void {
+  const { world } = cluster
+  if (plan.faults.length === 0) return
+  const chance = world.chance.fork('schedule')
+  let atMs = 0
+  for (let number = 1; ; number++) {
+    atMs += chance.between(0, 2 * plan.faultEveryMs)
+    if (atMs >= plan.loadMs) return
+    const name = chance.pick(plan.faults)
+    const own = world.chance.fork(`fault ${number}`)
+    world.after(atMs, () => strike(name, cluster, own))
+  }
+}
+
+/** Faults are over: everybody is answered, and everything can be read. */
+async function settle(cluster: Cluster): Promise<void> {
+  const { world, initiators, violations, fences } = cluster
+  cluster.heal()
+  for (const initiator of initiators) initiator.stopLoad()
+  const quiet = (): boolean => initiators.every(({ idle }) => idle) && fences.pending === 0
+  if (!(await world.run(quiet, recoveryMs))) {
+    const stuck = initiators.flatMap(({ open, options }) =>
+      [...open.keys()].map((operation) => `${options.name} ${operation.number} ${text(operation)}`),
+    )
+    const calls = fences.pending > 0 ? [`${fences.pending} calls of the administrator`] : []
+    violations.add('progress', `not answered after faults: ${[...stuck, ...calls].join(', ')}`)
+    return
+  }
+  for (const initiator of initiators) {
+    const all = initiator.readAll().then(() => initiator.flush())
+    let done = false
+    void all.then(() => {
+      done = true
+    })
+    if (!(await world.run(() => done, recoveryMs))) {
+      violations.add('progress', `${initiator.options.name} cannot read everything after faults`)
+      return
+    }
+  }
+}
