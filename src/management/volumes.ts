@@ -10,7 +10,6 @@ import type { VolumeMap } from '../volume/map.ts'
 import type { MapDraft } from './configuration-store.ts'
 import { ManagedVolume, type VolumeContext } from './managed-volume.ts'
 import { lostIncarnation, serversOf, withFence } from './map-edits.ts'
-import { pagesOf } from './placement.ts'
 import type { ReplicaHealth } from './replica-health.ts'
 
 export interface VolumesContext extends Omit<VolumeContext, 'freed' | 'settled'> {
@@ -110,19 +109,6 @@ export class Volumes {
   /** Hands the maps with a server's replicas out again: its portals have changed. */
   republish(serverId: string): void {
     for (const { map } of this.#of(serverId)) this.#context.publish(map)
-  }
-
-  /** Pages that all maps together plan on the server, deleted but not yet freed ones included. */
-  plannedPages(serverId: string): number {
-    let pages = 0
-    for (const { map } of this.#of(serverId)) {
-      for (const segment of map.segments) {
-        if (segment.replicas.some((each) => each.serverId === serverId)) {
-          pages += pagesOf(segment, map.blockBytes)
-        }
-      }
-    }
-    return pages
   }
 
   /** Names of the volumes of which the server holds something. */
