@@ -135,7 +135,9 @@ export class MaskFile {
     for (let copy = 0; copy < headCopies; copy++) {
       found.push(await this.#readPage(headPlace(copy), copy * headSpacingBytes))
     }
-    const heads = found.filter((contents) => contents instanceof Buffer).map(decodeHead)
+    const heads = found.flatMap((contents) =>
+      contents instanceof Buffer ? [decodeHead(contents)] : [],
+    )
     this.#begun = found.some((contents) => contents !== 'blank')
     this.#head = heads.sort((left, right) => right.sequence - left.sequence)[0]
     this.#headWhole = heads.length === headCopies && heads[0]!.sequence === heads[1]!.sequence
