@@ -46,53 +46,42 @@ export interface PieceWriteOptions extends WriteOptions {
   readonly blockBytes: number
 }
 
-export function writeRequest(
-  piece: Piece,
-  data: readonly Buffer[],
-  options: PieceWriteOptions,
-): PieceRequest {
-  const { segment, lba, blocks } = piece
-  const { forceUnitAccess } = options
-  const own = shareOf(piece, data, options.blockBytes)
-  return {
-    segmentId: segment.segmentId,
-    cdb: (startBlock) => write16.build(access(startBlock + lba, blocks, forceUnitAccess)),
-    dataOut: () => own,
-    dataInBytes: undefined,
+type WriteCdb = (lba: number, blocks: number, forceUnitAccess: boolean) => Buffer
+
+/** A request that brings each piece its share of the data. */
+function writing(build: WriteCdb) {
+  return (piece: Piece, data: readonly Buffer[], options: PieceWriteOptions): PieceRequest => {
+    const { segment, lba, blocks } = piece
+    const { forceUnitAccess } = options
+    const own = shareOf(piece, data, options.blockBytes)
+    return {
+      segmentId: segment.segmentId,
+      cdb: (startBlock) => build(startBlock + lba, blocks, forceUnitAccess),
+      dataOut: () => own,
+      dataInBytes: undefined,
+    }
   }
 }
+
+export const writeRequest = writing((lba, blocks, forceUnitAccess) =>
+  write16.build(access(lba, blocks, forceUnitAccess)),
+)
+
+/** The same bytes whenever it is sent, so it may be sent again like any write. */
+export const writeAtomicRequest = writing((lba, transferLengthBlocks, forceUnitAccess) =>
+  writeAtomic.build({ ...update(lba, forceUnitAccess), atomicBoundary: 0, transferLengthBlocks }),
+)
+
+const orWriting = writing((lba, blocks, forceUnitAccess) =>
+  orWrite.build(access(lba, blocks, forceUnitAccess)),
+)
 
 export function orWriteRequest(
   piece: Piece,
   data: readonly Buffer[],
   options: PieceWriteOptions,
 ): PieceRequest {
-  const { lba, blocks } = piece
-  const { forceUnitAccess } = options
-  return {
-    ...writeRequest(piece, data, options),
-    cdb: (startBlock) => orWrite.build(access(startBlock + lba, blocks, forceUnitAccess)),
-    once: true,
-  }
-}
-
-/** The same bytes whenever it is sent, so it may be sent again like any write. */
-export function writeAtomicRequest(
-  piece: Piece,
-  data: readonly Buffer[],
-  options: PieceWriteOptions,
-): PieceRequest {
-  const { lba, blocks } = piece
-  const { forceUnitAccess } = options
-  return {
-    ...writeRequest(piece, data, options),
-    cdb: (startBlock) =>
-      writeAtomic.build({
-        ...update(startBlock + lba, forceUnitAccess),
-        atomicBoundary: 0,
-        transferLengthBlocks: blocks,
-      }),
-  }
+  return { ...orWriting(piece, data, options), once: true }
 }
 
 export function compareAndWriteRequest(

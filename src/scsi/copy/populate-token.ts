@@ -6,8 +6,8 @@
 import { copy as limits } from '../../base/limits.ts'
 import { bit, layout, reserved, reservedBits, u16, u32 } from '../../wire/layout.ts'
 import type { Call, Outcome } from '../call.ts'
-import { type Command, command, invalidParameterField } from '../command.ts'
-import type { BlockExtent, UnitDescription } from '../logical-unit.ts'
+import { type Command, invalidParameterField } from '../command.ts'
+import type { BlockExtent } from '../logical-unit.ts'
 import { checkCondition, good, isGood, type ScsiResult, Status } from '../result.ts'
 import {
   INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN,
@@ -15,9 +15,9 @@ import {
 } from '../sense.ts'
 import { parseRanges, totalBlocks } from './block-ranges.ts'
 import { populateToken } from './cdb-copy.ts'
+import { copyByToken } from './copy-by-token.ts'
 import type { CopyRecord } from './copy-records.ts'
 import { cscdOf } from './cscd.ts'
-import { checkListLength, parameterList } from './parameter-list.ts'
 import { RodType } from './rod-token.ts'
 import type { TokenFacts } from './token-store.ts'
 
@@ -41,10 +41,6 @@ interface Wanted {
   readonly inactivityMs: number
 }
 
-/** Tokens exist where the program keeps a store for them. */
-export const whereTokens = (unit: UnitDescription): boolean =>
-  unit.settings !== undefined && unit.tokens !== undefined
-
 const lengthError = checkCondition(PARAMETER_LIST_LENGTH_ERROR)
 
 function parse(call: Call, list: Buffer): Wanted | ScsiResult {
@@ -61,19 +57,6 @@ function parse(call: Call, list: Buffer): Wanted | ScsiResult {
   if ('status' in ranges) return ranges
   const seconds = inactivitySeconds === 0 ? limits.tokenInactivitySeconds : inactivitySeconds
   return { ranges, inactivityMs: seconds * 1000 }
-}
-
-async function run(
-  call: Call,
-  fields: { readonly listIdentifier: number; readonly parameterListLength: number },
-): Promise<Outcome> {
-  const { listIdentifier, parameterListLength } = fields
-  if (parameterListLength === 0) return good()
-  const wanted = parse(call, parameterList(call, parameterListLength))
-  if ('status' in wanted) return wanted
-  const { blockBytes } = call.facts
-  const copy = { listIdentifier, blockBytes, serviceAction: populateToken.serviceAction ?? 0 }
-  return call.conditions.copies.run(call.nexus, copy, (record) => populate(call, wanted, record))
 }
 
 /** Room is taken before anything is read, so that copies under way count as well. */
@@ -126,12 +109,5 @@ async function readInto(
 }
 
 export const populateTokenCommands: readonly Command[] = [
-  command(populateToken, {
-    medium: 'read',
-    reservation: 'read',
-    when: whereTokens,
-    transfer: ({ parameterListLength }) => ({ direction: 'out', bytes: parameterListLength }),
-    check: (_call, { parameterListLength }) => checkListLength(parameterListLength),
-    run,
-  }),
+  copyByToken(populateToken, { use: 'read', parse, work: populate }),
 ]

@@ -7,8 +7,8 @@ import type { Call } from '../call.ts'
 import { allocated, type Command, command, dataIn, invalidCdbField } from '../command.ts'
 import { encodeSense } from '../sense-format.ts'
 import { receiveRodTokenInformation } from './cdb-copy.ts'
+import { whereTokens } from './copy-by-token.ts'
 import type { CopyRecord } from './copy-records.ts'
-import { whereTokens } from './populate-token.ts'
 
 /** COPY OPERATION STATUS. SPC-4 6.24.2. */
 const OperationStatus = { DONE: 0x01, FAILED: 0x02, IN_FOREGROUND: 0x11 } as const

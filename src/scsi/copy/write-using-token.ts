@@ -6,7 +6,7 @@ import { copy as limits } from '../../base/limits.ts'
 import { bit, bytes, layout, reserved, reservedBits, u16, u32 } from '../../wire/layout.ts'
 import type { Call, Outcome } from '../call.ts'
 import { lba64 } from '../cdb-layout.ts'
-import { type Command, command, invalidParameterField } from '../command.ts'
+import { type Command, invalidParameterField } from '../command.ts'
 import type { BlockExtent } from '../logical-unit.ts'
 import { checkCondition, good, isGood, type ScsiResult, Status } from '../result.ts'
 import {
@@ -18,9 +18,8 @@ import {
 } from '../sense.ts'
 import { parseRanges, totalBlocks } from './block-ranges.ts'
 import { writeUsingToken } from './cdb-copy.ts'
+import { copyByToken } from './copy-by-token.ts'
 import type { CopyRecord } from './copy-records.ts'
-import { checkListLength, parameterList } from './parameter-list.ts'
-import { whereTokens } from './populate-token.ts'
 import { RodType, rodToken, rodTokenBytes, rodTokenLength } from './rod-token.ts'
 import type { HeldToken } from './token-store.ts'
 
@@ -58,19 +57,6 @@ function parse(call: Call, list: Buffer): Wanted | ScsiResult {
   const ranges = parseRanges(call, list.subarray(0, dataLength + 2), header.sizeBytes)
   if ('status' in ranges) return ranges
   return { ranges, token, deleteToken, offsetBlocks: lba64(fields) }
-}
-
-async function run(
-  call: Call,
-  fields: { readonly listIdentifier: number; readonly parameterListLength: number },
-): Promise<Outcome> {
-  const { listIdentifier, parameterListLength } = fields
-  if (parameterListLength === 0) return good()
-  const wanted = parse(call, parameterList(call, parameterListLength))
-  if ('status' in wanted) return wanted
-  const { blockBytes } = call.facts
-  const copy = { listIdentifier, blockBytes, serviceAction: writeUsingToken.serviceAction ?? 0 }
-  return call.conditions.copies.run(call.nexus, copy, (record) => write(call, wanted, record))
 }
 
 async function write(call: Call, wanted: Wanted, record: CopyRecord): Promise<Outcome> {
@@ -143,12 +129,5 @@ async function writeOut(
 }
 
 export const writeUsingTokenCommands: readonly Command[] = [
-  command(writeUsingToken, {
-    medium: 'write',
-    reservation: 'write',
-    when: whereTokens,
-    transfer: ({ parameterListLength }) => ({ direction: 'out', bytes: parameterListLength }),
-    check: (_call, { parameterListLength }) => checkListLength(parameterListLength),
-    run,
-  }),
+  copyByToken(writeUsingToken, { use: 'write', parse, work: write }),
 ]
