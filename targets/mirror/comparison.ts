@@ -8,6 +8,7 @@
  * with what is still marked. It marks nothing and clears nothing: a region that is `pending` here
  * must stay marked.
  */
+import { background } from '../../src/base/background.ts'
 import { StorageError } from '../../src/base/errors.ts'
 import { mirror } from '../../src/base/limits.ts'
 import { anyOf, Signal } from '../../src/leg/signal.ts'
@@ -48,7 +49,10 @@ export interface ComparisonProgress {
 }
 
 export class Comparison {
-  /** Resolves when nothing is left to compare, or it was stopped and has nothing under way. */
+  /**
+   * Resolves when nothing is left to compare, or it was stopped and has nothing under way; rejects
+   * with StorageError when the masks cannot be kept.
+   */
   readonly ended: Promise<void>
   readonly #options: ComparisonOptions
   readonly #locks: JobLocks
@@ -74,8 +78,8 @@ export class Comparison {
     this.#locks = new JobLocks(options.locks)
     this.#retry = new RetryWait(options.clock)
     this.#pending = new RegionMask(options.regions.count)
-    this.ended = this.#run().catch((error: unknown) => {
-      if (!(error instanceof StorageError)) throw error
+    this.ended = this.#run()
+    background(this.ended, (error) => {
       options.log.error('comparison of replicas failed', { error })
       this.#failure = error
       this.#moved.notify()
