@@ -7,6 +7,7 @@
 import { StorageError } from '../src/base/errors.ts'
 import type { Order, ServerFacts } from '../src/control/messages/server.ts'
 import {
+  type ConfigurationClient,
   configurationClient,
   type StorageServerHandlers,
   serveStorageServer,
@@ -14,11 +15,15 @@ import {
 import { fencedLoginPolicy } from '../src/iscsi/login-policy.ts'
 import { Portal } from '../src/portal/portal.ts'
 import type { Clock } from '../src/ports/clock.ts'
+import type { Digest } from '../src/ports/digest.ts'
 import type { KeyValue } from '../src/ports/key-value.ts'
 import type { Log } from '../src/ports/log.ts'
 import type { Network } from '../src/ports/network.ts'
 import type { RpcChannel, RpcListener, RpcNetwork } from '../src/ports/rpc.ts'
+import { replicationIqn } from '../src/volume/names.ts'
 import { VolumeTarget } from './lun/volume-target.ts'
+import { ServerMirrors } from './mirror/server-mirrors.ts'
+import { ConditionReports } from './replica/condition-reports.ts'
 import type { HeldVolume } from './replica/held-volume.ts'
 import { HeldVolumes } from './replica/held-volumes.ts'
 import { LoginGate } from './replica/login-gate.ts'
@@ -34,6 +39,7 @@ export interface StorageServerPorts {
   readonly rpc: RpcNetwork
   /** The server's own records; open before and closed after the server. */
   readonly records: KeyValue
+  readonly digest: Digest
   readonly store: Omit<PageStoreOptions, 'failed' | 'clock' | 'log'>
 }
 
@@ -60,6 +66,7 @@ export interface StorageServerOptions {
 /** What a starting server acquires, in this order; released in the other. */
 interface Parts {
   readonly store: ServerStore
+  readonly mirrors: ServerMirrors
   readonly volumes: HeldVolumes
   readonly portal: Portal
   readonly channel: RpcChannel
@@ -74,6 +81,7 @@ export class StorageServer {
   #control = ''
   #parts: Parts | undefined
   #link: ManagerLink | undefined
+  #reports: ConditionReports | undefined
   #calls: RpcListener | undefined
 
   private constructor(ports: StorageServerPorts, options: StorageServerOptions) {
@@ -109,11 +117,14 @@ export class StorageServer {
   /** Ends sessions after `graceMs`, makes everything durable. */
   async stop(graceMs: number): Promise<void> {
     this.#link?.stop()
+    this.#reports?.stop()
     await this.#calls?.close()
     if (this.#parts === undefined) return
-    const { portal, store, channel } = this.#parts
+    const { portal, store, channel, mirrors } = this.#parts
+    mirrors.stop()
     await portal.close(graceMs)
     channel.close()
+    await mirrors.close()
     await store.close()
   }
 
@@ -121,11 +132,19 @@ export class StorageServer {
     const { clock, log, network, rpc } = this.#ports
     const { manager, portals, control } = this.#options
     const store = await ServerStore.open({ ...this.#ports.store, clock, log })
-    const volumes = await this.#load(store)
-    const host = new LoginGate({ targets: () => this.#targets.values(), portals: this.#portals })
+    const mirrors = this.#mirrors(store)
+    const volumes = await this.#load(store, mirrors)
+    const host = new LoginGate({
+      targets: () => this.#targets.values(),
+      portals: this.#portals,
+      replication: {
+        targetName: replicationIqn(this.#options.name),
+        accept: mirrors.accept,
+      },
+    })
     const portal = new Portal({ network, clock, log, host, policy: fencedLoginPolicy })
     const channel = rpc.channel(manager)
-    this.#parts = { store, volumes, portal, channel }
+    this.#parts = { store, mirrors, volumes, portal, channel }
     for (const volume of volumes.all()) this.#changed(volume)
     for (const { listen, advertised } of portals) {
       const address = await portal.listen(listen)
@@ -137,7 +156,18 @@ export class StorageServer {
     this.#startLink(this.#parts)
   }
 
-  async #load(store: ServerStore): Promise<HeldVolumes> {
+  #mirrors(store: ServerStore): ServerMirrors {
+    const { clock, log, network, digest } = this.#ports
+    const { files, random } = this.#ports.store
+    const { serverId } = this.#options
+    return new ServerMirrors({
+      ...{ serverId, clock, log, network, random, digest, files, store },
+      newerSeen: (volume) => this.#link?.newerSeen(volume),
+      changed: (volume) => this.#reports?.look(volume),
+    })
+  }
+
+  async #load(store: ServerStore, mirrors: ServerMirrors): Promise<HeldVolumes> {
     const { clock, log, records } = this.#ports
     try {
       return await HeldVolumes.load({
@@ -147,25 +177,30 @@ export class StorageServer {
         clock,
         log,
         changed: (volume) => this.#changed(volume),
+        mirrors: (volume) => mirrors.of(volume),
       })
     } catch (error) {
+      mirrors.stop()
       await store.close()
       throw error
     }
   }
 
-  #startLink({ store, volumes, channel }: Parts): void {
+  #startLink({ store, mirrors, volumes, channel }: Parts): void {
     const { clock, log } = this.#ports
+    const configuration = configurationClient(channel)
     const link = new ManagerLink({
-      configuration: configurationClient(channel),
+      configuration,
       serverId: this.#options.serverId,
       volumes,
       clock,
       log,
       describe: () => this.#describe(store, volumes),
-      sessions: (volumeId) => this.#targets.get(volumeId)?.sessions ?? 0,
+      sessions: (volumeId) => this.#sessions(volumeId),
+      limitRecovery: (bytesPerSecond) => mirrors.limitRecovery(bytesPerSecond),
     })
     this.#link = link
+    this.#reports = this.#startReports(volumes, configuration)
     store.onChange(() => {
       volumes.storeChanged()
       link.registerSoon()
@@ -173,31 +208,42 @@ export class StorageServer {
     link.start()
   }
 
+  #startReports(volumes: HeldVolumes, configuration: ConfigurationClient): ConditionReports {
+    const { clock, log } = this.#ports
+    const reports = new ConditionReports({
+      ...{ configuration, clock, log, serverId: this.#options.serverId },
+      volumes: () => volumes.all(),
+      describe: (volume) => volume.describe(this.#sessions(volume.volumeId)),
+    })
+    reports.start()
+    return reports
+  }
+
+  #sessions(volumeId: string): number {
+    return this.#targets.get(volumeId)?.sessions ?? 0
+  }
+
   #changed(volume: HeldVolume): void {
     const { volumeId } = volume
     if (!this.#targets.has(volumeId)) this.#targets.set(volumeId, this.#target(volume))
+    this.#parts?.mirrors.follow(volume)
     this.#link?.changed(volume)
+    this.#reports?.look(volume)
   }
 
   #target(volume: HeldVolume): VolumeTarget {
     return new VolumeTarget({
       volume,
-      replica: (segmentId) => this.#parts?.store.replica(segmentId),
+      replica: (segmentId) => this.#parts?.mirrors.store(volume, segmentId),
       newerSeen: (seen) => this.#link?.newerSeen(seen),
     })
   }
 
   #handlers(volumes: HeldVolumes): StorageServerHandlers {
-    const sessions = (volumeId: string) => this.#targets.get(volumeId)?.sessions ?? 0
     return {
       close: async (request) => {
         mustHave(request.order)
-        const { generation, drainedMs } = await volumes.close(request)
-        // One replica a segment: there is no lease that could still run.
-        const sessionCount = sessions(request.volumeId)
-        const incarnations = volumes.get(request.volumeId)?.incarnations() ?? []
-        const answer = { generation, leaseLeftMs: 0, drainedMs, sessions: sessionCount }
-        return { ...answer, segments: [], incarnations }
+        return { ...(await volumes.close(request)), sessions: this.#sessions(request.volumeId) }
       },
       activate: async (request) => {
         mustHave(request.order)
@@ -229,9 +275,7 @@ export class StorageServer {
     const held = volumes.all().filter(({ map }) => !map.deleted)
     return {
       server: this.#facts(store),
-      volumes: held.map((volume) =>
-        volume.describe(this.#targets.get(volume.volumeId)?.sessions ?? 0),
-      ),
+      volumes: held.map((volume) => volume.describe(this.#sessions(volume.volumeId))),
     }
   }
 

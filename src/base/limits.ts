@@ -200,6 +200,9 @@ export const manager = {
   cutOffMs: 10_000,
   /** A server that says that it has no store is taken for one that starts, no longer than this. */
   startTakesMs: 2_000,
+  /** How often volumes that lack a copy are looked at. */
+  recoveryLookMs: 1_000,
+  recoveryLongestPauseMs: 60_000,
   /** Clients that are remembered as accusing one server. */
   accusers: 64,
   /** A change of replicas that came to nothing is tried again after the first, doubling. */

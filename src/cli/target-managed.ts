@@ -11,6 +11,7 @@ import { lockDirectory } from '../adapters/instance-lock.ts'
 import { openLmdb } from '../adapters/lmdb-key-value.ts'
 import { NodeBlockFiles } from '../adapters/node-block-files.ts'
 import { nodeClock } from '../adapters/node-clock.ts'
+import { nodeDigest } from '../adapters/node-digest.ts'
 import { NodeNetwork } from '../adapters/node-network.ts'
 import { nodeRandom } from '../adapters/node-random.ts'
 import { pinoLog } from '../adapters/pino-log.ts'
@@ -128,6 +129,7 @@ async function start(
       network: new NodeNetwork(log),
       rpc: new GrpcRpc(),
       records,
+      digest: nodeDigest,
       store: { files, metadata, random: nodeRandom, bootId: readBootId(), capacityBytes },
     },
     { serverId, name, portals, control, manager, version, processId: nodeRandom.uuid() },

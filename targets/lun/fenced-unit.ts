@@ -19,6 +19,7 @@ import { answerRefused, compare, type FenceView, isCompared } from '../../src/vo
 import { FenceFlag } from '../../src/volume/generation-header.ts'
 import { Reason } from '../../src/volume/refusal.ts'
 import { unitFacts } from '../../src/volume/unit-facts.ts'
+import { afterOthers, NotServed } from '../mirror/not-served.ts'
 import type { HeldVolume } from '../replica/held-volume.ts'
 import type { SegmentView } from '../replica/segment-views.ts'
 import type { ReplicaStore } from '../store/replica-store.ts'
@@ -35,7 +36,7 @@ import type { UnitCounters } from './unit-counters.ts'
 export interface FencedUnitContext {
   readonly volume: HeldVolume
   readonly counters: UnitCounters
-  /** The store of a segment now, undefined where there is none. */
+  /** What serves the blocks of a segment now, undefined where nothing does. */
   replica(segmentId: string): ReplicaStore | undefined
   /** A sender believes in a newer generation than this server's. */
   newerSeen(volume: HeldVolume): void
@@ -156,7 +157,10 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
 
   unmap(task: PortalTask, extents: readonly BlockExtent[]): Promise<Answer> {
     return this.#touch(task, 'write', async (store) => {
-      for (const { lba, blocks } of extents) await store.unmap(lba, blocks)
+      for (const [i, { lba, blocks }] of extents.entries()) {
+        const unmapped = store.unmap(lba, blocks)
+        await (i === 0 ? unmapped : afterOthers(unmapped))
+      }
       return good()
     })
   }
@@ -185,12 +189,14 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     if (refusal !== undefined) return refusal
     const store = this.#context.replica(this.#segmentId)
     if (store === undefined) return checkCondition(LOGICAL_UNIT_NOT_SUPPORTED)
+    const before = this.#touched.has(task)
     if (doing === 'write') this.#touched.add(task)
     const { begun } = this.#context.volume
     begun.begin()
     try {
       return await run(store)
     } catch (error) {
+      if (error instanceof NotServed) return this.#notServed(task, error.reason, before)
       return storeFailure(error, doing)
     } finally {
       begun.end()
@@ -210,6 +216,14 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     if (task.fence.kind === 'header' && task.fence.generation > fence.wideGeneration) {
       this.#context.newerSeen(this.#context.volume)
     }
+    return this.#answer(task, fence, reason)
+  }
+
+  /** `before`: this command had touched something before the call that was not served. */
+  #notServed(task: PortalTask, reason: Reason, before: boolean): Answer {
+    if (!before && reason !== Reason.INTERRUPTED) this.#touched.delete(task)
+    const fence = this.#view?.fence
+    if (fence === undefined) return checkCondition(LOGICAL_UNIT_NOT_SUPPORTED)
     return this.#answer(task, fence, reason)
   }
 

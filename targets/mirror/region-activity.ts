@@ -39,12 +39,6 @@ export class RegionActivity implements ActivityView {
     return this.#regions.get(region)?.lastMs
   }
 
-  /** When something was last done there; undefined: not lately. */
-  lastMs(region: number): number | undefined {
-    const written = this.#regions.get(region)
-    return written !== undefined && written.underWay > 0 ? this.#clock.nowMs() : written?.lastMs
-  }
-
   /** What was last written before that is the same as never. */
   forgetBefore(ms: number): void {
     for (const [region, { underWay, lastMs }] of this.#regions) {

@@ -15,6 +15,7 @@ import {
   compareOrders,
   type HeldVolume as HeldVolumeMessage,
   type Order,
+  type SegmentCondition,
   type SegmentIncarnation,
   type VolumeRecord,
 } from '../../src/control/messages/server.ts'
@@ -138,7 +139,7 @@ export class HeldVolume {
       generation: this.map.generation,
       leaseLeftMs: Math.ceil(this.#mirrors?.leaseLeftMs() ?? 0),
       drainedMs: Math.round(this.#context.clock.nowMs() - startedMs),
-      segments: this.#mirrors?.conditions() ?? [],
+      segments: this.conditions(),
       incarnations: this.incarnations(),
     }
   }
@@ -210,6 +211,11 @@ export class HeldVolume {
     })
   }
 
+  /** Of the replicas elsewhere. */
+  conditions(): SegmentCondition[] {
+    return this.#mirrors?.conditions() ?? []
+  }
+
   /** What this server tells a manager of the volume. */
   describe(sessions: number): HeldVolumeMessage {
     return {
@@ -221,7 +227,7 @@ export class HeldVolume {
       serving: this.#serving,
       order: this.order,
       sessions,
-      segments: this.#mirrors?.conditions() ?? [],
+      segments: this.conditions(),
     }
   }
 

@@ -22,6 +22,8 @@ export interface ManagerLinkContext {
   /** What the server says of itself now. */
   describe(): RegisterRequest
   sessions(volumeId: string): number
+  /** The most that the manager lets this server copy for recovery; 0: no limit. */
+  limitRecovery?(bytesPerSecond: number): void
 }
 
 /** The next question about one volume. */
@@ -88,7 +90,9 @@ export class ManagerLink {
     this.#registering = true
     const { configuration, clock } = this.#context
     try {
-      await configuration.register(this.#context.describe(), limits.managerDeadlineMs)
+      const described = this.#context.describe()
+      const reply = await configuration.register(described, limits.managerDeadlineMs)
+      this.#context.limitRecovery?.(reply.recoveryBytesPerSecond)
       this.#reached(true)
     } catch (error) {
       this.#reached(false, error)

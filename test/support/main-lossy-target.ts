@@ -14,6 +14,7 @@ import { GrpcRpc } from '../../src/adapters/grpc-rpc.ts'
 import { openLmdb } from '../../src/adapters/lmdb-key-value.ts'
 import { NodeBlockFiles } from '../../src/adapters/node-block-files.ts'
 import { nodeClock } from '../../src/adapters/node-clock.ts'
+import { nodeDigest } from '../../src/adapters/node-digest.ts'
 import { NodeNetwork } from '../../src/adapters/node-network.ts'
 import { nodeRandom } from '../../src/adapters/node-random.ts'
 import { pinoLog } from '../../src/adapters/pino-log.ts'
@@ -63,6 +64,7 @@ async function live(faults: { readonly failFlushAt?: number }): Promise<void> {
       network,
       rpc: new GrpcRpc(),
       records: mortal(records, plan),
+      digest: nodeDigest,
       store: {
         files,
         metadata: mortal(metadata, plan),

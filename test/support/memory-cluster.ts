@@ -12,6 +12,7 @@ import { openLeg } from '../../src/leg/open-leg.ts'
 import { Manager } from '../../src/management/manager.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
 import { StorageServer } from '../../targets/storage-server.ts'
+import { directDigest } from './direct-digest.ts'
 import { Initiator } from './initiator.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryBlockFiles } from './memory-block-files.ts'
@@ -203,6 +204,7 @@ export class MemoryServer {
         network,
         rpc: rpc.host(this.name),
         records: this.#records,
+        digest: directDigest,
         store: {
           files: this.#files,
           metadata: this.#metadata,
