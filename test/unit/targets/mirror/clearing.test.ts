@@ -3,9 +3,8 @@ import t from 'tap'
 import { StorageError } from '../../../../src/base/errors.ts'
 import { mirror as limits } from '../../../../src/base/limits.ts'
 import { Clearing, type ClearingPartner } from '../../../../targets/mirror/clearing.ts'
-import { clearingPartner } from '../../../../targets/mirror/clearing-partner.ts'
 import { MaskStore } from '../../../../targets/mirror/mask-store.ts'
-import { type Partner, PartnerFailure } from '../../../../targets/mirror/partner.ts'
+import { PartnerFailure } from '../../../../targets/mirror/partner.ts'
 import { RegionActivity } from '../../../../targets/mirror/region-activity.ts'
 import type { SegmentMasks } from '../../../../targets/mirror/segment-masks.ts'
 import { ManualClock, settle } from '../../../support/manual-clock.ts'
@@ -312,30 +311,4 @@ t.test('nothing is cleared after a stop, not even by a flush under way', async (
   t.same(partner.asked, ['flush'])
   t.equal(masks.inSync.count, 1)
   t.equal(clock.timers, 0)
-})
-
-t.test('a partner as its primary knows it', async (t) => {
-  const calls: unknown[] = []
-  const partner = {
-    flush: async (call: unknown) => void calls.push(['flush', call]),
-    clear: async (...given: unknown[]) => void calls.push(['clear', ...given]),
-  } as unknown as Partner
-  const attempt = {}
-  const bringUp = { attempt, pending: (region: number) => region > 5 }
-  const known = {
-    ...{ serverId: x, inSync: false, sentWrites: true, bringUp },
-    call: <R>(run: (partner: Partner) => Promise<R>) => run(partner),
-  }
-  const seen = clearingPartner(known, 7)
-  t.match(seen, { serverId: x, inSync: false, sentWrites: true })
-  t.equal(seen.attempt, attempt)
-  t.ok(seen.pending(6))
-  t.notOk(seen.pending(5))
-  t.ok(clearingPartner({ ...known, bringUp: undefined }, 7).pending(5), 'nothing was copied')
-  await seen.flush()
-  await seen.clear([1], { inSync: true, lacks: [] })
-  t.same(calls, [
-    ['flush', { generation: 7 }],
-    ['clear', { generation: 7 }, [1], { inSync: true, lacks: [] }],
-  ])
 })
