@@ -12,6 +12,7 @@ import { openLeg } from '../../src/leg/open-leg.ts'
 import { Manager } from '../../src/management/manager.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
 import { StorageServer } from '../../targets/storage-server.ts'
+import { PageStore } from '../../targets/store/page-store.ts'
 import { directDigest } from './direct-digest.ts'
 import { Initiator } from './initiator.ts'
 import { ManualClock } from './manual-clock.ts'
@@ -34,6 +35,8 @@ export interface VolumeSpec {
   readonly holdMs?: number
   readonly blockBytes?: number
   readonly readOnly?: boolean
+  /** Copies. */
+  readonly mirror?: number
 }
 
 export class MemoryCluster {
@@ -228,5 +231,25 @@ export class MemoryServer {
   async stop(): Promise<void> {
     await this.#server?.stop(0)
     this.#server = undefined
+  }
+
+  get serverId(): string {
+    return testUuid(this.#number)
+  }
+
+  get running(): boolean {
+    return this.#server !== undefined
+  }
+
+  /** What the disk of a server that was stopped has of a segment: one stamp a block. */
+  async stampsOf(segmentId: string, lba: number, blocks: number): Promise<number[]> {
+    const store = await PageStore.open({
+      ...{ clock: new ManualClock(), log: quietLog, failed: () => undefined },
+      ...{ files: this.#files, metadata: this.#metadata, bootId: 'boot', capacityBytes },
+      random: seededRandom(this.#number),
+    })
+    const data = Buffer.concat((await store.replica(segmentId)?.read(lba, blocks)) ?? [])
+    await store.close()
+    return Array.from({ length: data.length / 512 }, (_, i) => data.readUInt32BE(i * 512))
   }
 }
