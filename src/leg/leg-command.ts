@@ -10,6 +10,11 @@ export interface LegCommand {
   readonly dataOut?: readonly Buffer[] | undefined
   /** How many bytes the command reads. */
   readonly dataInBytes?: number | undefined
+  /**
+   * Goes out at once, whatever waits for the window, and is begun as soon as it arrives; for one
+   * command at a time that has no data to send. RFC 7143 4.2.2.1.
+   */
+  readonly immediate?: boolean | undefined
 }
 
 export type LegAnswer =

@@ -116,6 +116,10 @@ export class Leg {
       open.lose()
       return open
     }
+    if (command.immediate === true) {
+      this.#sendCommand(open)
+      return open
+    }
     this.#queue.push(open)
     this.#pump()
     return open
@@ -176,7 +180,8 @@ export class Leg {
   #sendCommand(open: OpenCommand): void {
     const { command } = open
     open.initiatorTaskTag = this.#takeTag()
-    open.cmdSn = this.#credit.take()
+    const immediate = command.immediate === true
+    open.cmdSn = immediate ? this.#credit.cmdSn : this.#credit.take()
     open.sentAtMs = this.#clock.nowMs()
     this.#sent.set(open.initiatorTaskTag, open)
     const write = command.dataOut !== undefined
@@ -193,7 +198,7 @@ export class Leg {
       expStatSn: this.#receiver.expStatSn,
       cdb: padded(command.cdb),
     })
-    this.#send(header, { ahs: command.header, data })
+    this.#send(header, { ahs: command.header, data, immediate })
     if (!final) this.#sendParts(open, open.dataOut.unsolicited())
   }
 

@@ -49,7 +49,8 @@ export class PartnerLink {
   #server: PartnerServer | undefined
   #session: PartnerSession | undefined
   #recovering = false
-  #delayMs: number = limits.reconnectFirstMs
+  /** Before the next try; 0 after a session on which the partner was heard. */
+  #delayMs = 0
   #heardAtMs: number
   #wasSilent = false
   #incarnation = ''
@@ -66,7 +67,7 @@ export class PartnerLink {
     return this.#session?.open === true
   }
 
-  /** Nothing was heard of it for so long that it must be taken for unusable. */
+  /** It answered no heartbeat for so long that it must be taken for unusable. */
   get silent(): boolean {
     return this.#ports.running.nowMs() - this.#heardAtMs >= limits.suspectedMs
   }
@@ -120,10 +121,10 @@ export class PartnerLink {
   async #recover(): Promise<void> {
     const { clock } = this.#ports
     while (this.#server !== undefined && this.#session === undefined) {
-      await this.#connectOnce(this.#server)
-      if (this.#session !== undefined || this.#server === undefined) break
-      await anyOf([this.#poked], { clock, ms: this.#delayMs })
-      this.#delayMs = Math.min(this.#delayMs * 2, limits.reconnectLongestMs)
+      if (this.#delayMs > 0) await anyOf([this.#poked], { clock, ms: this.#delayMs })
+      const longer = Math.max(limits.reconnectFirstMs, this.#delayMs * 2)
+      this.#delayMs = Math.min(longer, limits.reconnectLongestMs)
+      if (this.#server !== undefined) await this.#connectOnce(this.#server)
     }
     this.#recovering = false
   }
@@ -177,9 +178,6 @@ export class PartnerLink {
     const { server } = this.#server
     const session = new PartnerSession({
       ...{ leg, clock, running, leases, serverId },
-      heard: () => {
-        this.#heardAtMs = running.nowMs()
-      },
       beaten: (incarnation) => this.#beaten(incarnation),
       misled: () => log.error('a heartbeat was answered with nonsense', { server, portal }),
     })
@@ -190,7 +188,8 @@ export class PartnerLink {
   }
 
   #beaten(incarnation: string): void {
-    this.#delayMs = limits.reconnectFirstMs
+    this.#heardAtMs = this.#ports.running.nowMs()
+    this.#delayMs = 0
     this.#incarnation = incarnation
     this.#wasSilent = false
     this.changed.notify()

@@ -21,8 +21,6 @@ export interface PartnerSessionOptions {
   readonly running: RunningTime
   readonly leases: Leases
   readonly serverId: string
-  /** The partner answered whatever it was. */
-  readonly heard: () => void
   /** It answered a heartbeat. */
   readonly beaten: (incarnation: string) => void
   /** It answered one in a way that makes no sense. */
@@ -71,7 +69,7 @@ export class PartnerSession {
     // Read before it is sent, wherever it waits meanwhile: a lease counts from here.
     const sentAtMs = leases.sendingAtMs()
     const answer = leg.submit(command).answer.then((given) => {
-      if (given.kind === 'status') this.#heard()
+      if (given.kind === 'status') this.#heardAtMs = this.#options.running.nowMs()
       return given
     })
     return { sentAtMs, answer }
@@ -87,11 +85,6 @@ export class PartnerSession {
   /** Ends it; what is under way is lost. */
   close(): void {
     this.#options.leg.close()
-  }
-
-  #heard(): void {
-    this.#heardAtMs = this.#options.running.nowMs()
-    this.#options.heard()
   }
 
   async #beatWhileOpen(): Promise<void> {
@@ -121,7 +114,9 @@ export class PartnerSession {
 
   async #ask(startingNumber: number): Promise<Heartbeat | undefined> {
     const cdb = heartbeat.build({ startingNumber, allocationLength: heartbeatBytes })
-    const answer = await this.submit({ lun: 0, cdb, dataInBytes: heartbeatBytes }).answer
+    // Immediate: the disk there may be slow and the window full of writes, and it lives all the same.
+    const command = { lun: 0, cdb, dataInBytes: heartbeatBytes, immediate: true }
+    const answer = await this.submit(command).answer
     if (answer.kind !== 'status') return undefined
     const isGood = answer.status === Status.GOOD
     const beat = isGood ? decodeHeartbeat(Buffer.concat(answer.dataIn)) : undefined

@@ -97,6 +97,20 @@ t.test('more commands than the window lets through', async (t) => {
   t.equal(leg.commandCount, 0)
 })
 
+t.test('an immediate command waits for no window', async (t) => {
+  const rig = await PortalRig.start()
+  t.teardown(() => rig.stop())
+  const leg = await opened(optionsFor(rig))
+  rig.unit.shut()
+  const read = (lba: number) => leg.submit({ lun: 0, cdb: read10(lba, 1), dataInBytes: blockBytes })
+  const tasks = Array.from({ length: 200 }, (_, i) => read(i))
+  await until(() => rig.unit.held.length === limits.windowCommands, 'a full window')
+  const testUnitReady = { lun: 0, cdb: Buffer.alloc(6), immediate: true }
+  t.match(await leg.submit(testUnitReady).answer, { kind: 'status', status: 0 })
+  rig.unit.open()
+  for (const { answer } of tasks) t.match(await answer, { status: 0 }, 'no number was used up')
+})
+
 t.test('an abort is answered when the target has ended the command', async (t) => {
   const rig = await PortalRig.start()
   t.teardown(() => rig.stop())
