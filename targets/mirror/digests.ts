@@ -32,11 +32,9 @@ export class PageDigests {
     assert(endBlock === store.blocks || blocks % pageBlocks === 0, 'digests are of whole pages')
     const digests: Buffer[] = []
     for (let at = lba; at < endBlock; ) {
-      const left = endBlock - at
-      const hole = wholePages(holeAt(store, at, left), left, pageBlocks)
-      if (hole > 0) digests.push(...(await this.#hole(hole * store.blockBytes)))
-      else digests.push(...(await this.#read(store, at, pieceOf(store, left))))
-      at += hole > 0 ? hole : pieceOf(store, left)
+      const { hole, blocks: length } = stretchAt(store, at, endBlock - at)
+      digests.push(...(await (hole ? this.#hole(store, length) : this.#read(store, at, length))))
+      at += length
     }
     return digests
   }
@@ -53,8 +51,9 @@ export class PageDigests {
     return Promise.all(made)
   }
 
-  #hole(bytes: number): Promise<Buffer[]> {
-    return Promise.all(pageLengths(bytes).map((length) => this.#holeDigest(length)))
+  #hole(store: ContentStore, blocks: number): Promise<Buffer[]> {
+    const lengths = pageLengths(blocks * store.blockBytes)
+    return Promise.all(lengths.map((bytes) => this.#holeDigest(bytes)))
   }
 
   #holeDigest(bytes: number): Promise<Buffer> {
@@ -77,18 +76,19 @@ export function allocatedBytes(store: ContentStore, { lba, blocks }: BlockExtent
   return allocated * store.blockBytes
 }
 
-function holeAt(store: ContentStore, lba: number, most: number): number {
-  const run = store.run(lba, most)
-  return run.mapped ? 0 : run.blocks
-}
-
-/** Of a run of `blocks` where `left` are left: up to a whole page, or the end. */
-function wholePages(blocks: number, left: number, pageBlocks: number): number {
-  return blocks === left ? blocks : blocks - (blocks % pageBlocks)
-}
-
-function pieceOf(store: ContentStore, left: number): number {
-  return Math.min(left, mirror.digestPieceBytes / store.blockBytes)
+/** Whole pages, or the end: all of it a hole, or as much else as is read at once. */
+function stretchAt(
+  store: ContentStore,
+  lba: number,
+  left: number,
+): { readonly hole: boolean; readonly blocks: number } {
+  const pageBlocks = pageBytes / store.blockBytes
+  const { mapped, blocks } = store.run(lba, left)
+  const holes = mapped ? 0 : blocks === left ? left : blocks - (blocks % pageBlocks)
+  if (holes > 0) return { hole: true, blocks: holes }
+  const most = mirror.digestPieceBytes / store.blockBytes
+  const whole = mapped ? Math.ceil(blocks / pageBlocks) * pageBlocks : pageBlocks
+  return { hole: false, blocks: Math.min(whole, left, most) }
 }
 
 function pageLengths(bytes: number): number[] {
