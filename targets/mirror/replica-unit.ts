@@ -205,7 +205,9 @@ export class ReplicaUnit implements LogicalUnit<PortalTask> {
 
   #mark({ view, masks }: Here, extents: readonly BlockExtent[]): Promise<unknown> | undefined {
     const { replicas } = view.segment
-    const inSync = replicas.filter(({ state }) => state === 'in-sync').length > 1
+    // One that is brought up may have what the primary then loses before it marked it itself.
+    const isBehind = view.replica.state !== 'in-sync'
+    const inSync = isBehind || replicas.filter(({ state }) => state === 'in-sync').length > 1
     const lacking = replicas
       .filter(({ state, serverId }) => state !== 'in-sync' && serverId !== view.replica.serverId)
       .map(({ serverId }) => serverId)
