@@ -100,6 +100,21 @@ export const logSense = cdb('LOG SENSE', {
   reserved: [reservedBits(1, 7, 1), reserved(4)],
 })
 
+export const logSelect = cdb('LOG SELECT', {
+  cite: 'SPC-4 6.7',
+  sizeBytes: 10,
+  operationCode: 0x4c,
+  fields: {
+    parameterCodeReset: bit(1, 1, 'PCR'),
+    saveParameters: bit(1, 0, 'SP'),
+    pageControl: bits(2, 7, 6, 'PC'),
+    pageCode: bits(2, 5, 0),
+    subpageCode: u8(3),
+    parameterListLength: u16(7),
+  },
+  reserved: [reservedBits(1, 7, 2), reserved(4, 3)],
+})
+
 export const reportLuns = cdb('REPORT LUNS', {
   cite: 'SPC-4 6.33',
   sizeBytes: 12,

@@ -14,6 +14,7 @@ import { writeUsingTokenCommands } from './copy/write-using-token.ts'
 import { defectDataCommands } from './defect-data.ts'
 import { inquiryCommands } from './inquiry.ts'
 import { lbaStatusCommands } from './lba-status.ts'
+import { logSelectCommands } from './log-select.ts'
 import { logSenseCommands } from './log-sense.ts'
 import type { LogicalUnit } from './logical-unit.ts'
 import { modeSelectCommands } from './mode-select.ts'
@@ -45,6 +46,7 @@ export const commandTable: readonly Command[] = [
   ...sanitizeCommands,
   ...reportTaskManagementCommands,
   ...modeSelectCommands,
+  ...logSelectCommands,
   ...logSenseCommands,
   ...defectDataCommands,
   ...inquiryCommands,

@@ -1,7 +1,7 @@
 /**
  * LOG SENSE (SPC-4 6.8) and its pages: supported pages (SPC-4 7.3.16, 7.3.17), logical block
  * provisioning (SBC-3 6.4.4), informational exceptions (SPC-4 7.3.9). Nothing is counted that could
- * be cleared or set, so there is no LOG SELECT, and values are current cumulative ones.
+ * be cleared or set (log-select.ts), and values are current cumulative ones.
  */
 import type { Call } from './call.ts'
 import { logSense } from './cdb-primary.ts'
@@ -93,6 +93,12 @@ function resourceCount(sets: number): Buffer {
 
 function pagesOf(unit: UnitDescription): readonly LogPage[] {
   return logPages.filter((page) => page.when?.(unit) ?? true)
+}
+
+/** One that has parameters. */
+export function hasLogPage(unit: UnitDescription, code: number, subpage: number): boolean {
+  const page = pagesOf(unit).find((each) => each.code === code && each.subpage === subpage)
+  return page?.parameters !== undefined
 }
 
 function find(call: Call, { pageCode, subpageCode }: Wanted): LogPage | undefined {

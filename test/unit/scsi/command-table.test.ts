@@ -36,6 +36,7 @@ const named: Readonly<Record<string, string>> = {
   '48/02': 'SANITIZE, BLOCK ERASE',
   '48/03': 'SANITIZE, CRYPTOGRAPHIC ERASE',
   '48/1f': 'SANITIZE, EXIT FAILURE MODE',
+  '4c': 'LOG SELECT',
   '4d': 'LOG SENSE',
   '55': 'MODE SELECT (10)',
   '56': 'RESERVE (10)',

@@ -118,6 +118,7 @@ const classes: Readonly<Record<string, ReservationClass>> = {
   'READ CAPACITY (10)': 'never',
   'READ CAPACITY (16)': 'never',
   'LOG SENSE': 'never',
+  'LOG SELECT': 'write',
   'MODE SENSE (6)': 'read',
   'MODE SENSE (10)': 'read',
   'MODE SELECT (6)': 'write',

@@ -384,6 +384,39 @@ t.test('LOG SENSE: fields that ask for what is not there', async (t) => {
   t.equal(await refusal(rig, 'a3 4a 00000000 000000ff 00 00'), '05/24/00 cdb 1.7')
 })
 
+t.test('LOG SELECT: a reset finds nothing to do, and nothing can be set', async (t) => {
+  const { rig } = rigOf()
+  const good = [
+    '4c 02 40 00 000000 0000 00',
+    '4c 00 c0 00 000000 0000 00',
+    '4c 02 6f 00 000000 0000 00',
+  ]
+  for (const cdb of good) t.equal(await rig.outcome(cdb), 'GOOD', cdb)
+  const wrong = [
+    ['4c 03 40 00 000000 0000 00', '05/24/00 cdb 1.0'],
+    ['4c 02 40 00 000000 0004 00', '05/24/00 cdb 1.1'],
+    ['4c 00 6f 00 000000 0004 00', '05/24/00 cdb 2.5'],
+    ['4c 02 4c 00 000000 0000 00', '05/24/00 cdb 2.5'],
+    ['4c 02 6f 01 000000 0000 00', '05/24/00 cdb 2.5'],
+  ] as const
+  for (const [cdb, wanted] of wrong) t.equal(await refusal(rig, cdb), wanted, cdb)
+  const lists = [
+    ['2f000000', 'GOOD'],
+    ['2f000008 00000304 00000000', '05/26/00'],
+    ['2f000000 0c000000', '05/26/00'],
+    ['6f010000', '05/26/00'],
+    ['2f000008', '05/1a/00'],
+    ['2f000000 2f00', '05/1a/00'],
+  ] as const
+  for (const [text, wanted] of lists) {
+    const list = hex(text)
+    const cdb = Buffer.concat([hex('4c 00 40 00 000000 00'), Buffer.from([list.length, 0])])
+    t.equal(await rig.outcome(cdb, { data: [list] }), wanted, text)
+  }
+  t.equal(await rig.outcome('4c 00 40 00 000000 0008 00', { data: [hex('2f00')] }), '05/1a/00')
+  t.equal(await new ScsiRig().outcome('4c 02 40 00 000000 0000 00'), '05/20/00')
+})
+
 t.test('settings in memory: one change after the other, durable ones first', async (t) => {
   let written: ((done: boolean) => void) | undefined
   const settings = new MemoryUnitSettings({
