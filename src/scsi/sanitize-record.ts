@@ -4,7 +4,6 @@
  * (unit-settings.ts), so that it holds at every front end and outlives the one that runs it. Pure.
  * SBC-3 4.11.
  */
-import type { SharedState, UnitSettings } from './unit-settings.ts'
 
 /** What OVERWRITE writes. SBC-3 5.24.2. */
 export interface Overwriting {
@@ -42,14 +41,4 @@ export function passesOf({ overwriting }: RunningSanitize): number {
 /** From 0 to 1. */
 export function shareDone(record: RunningSanitize, nextLba: number, blocks: number): number {
   return Math.min(1, (record.passesDone + nextLba / blocks) / passesOf(record))
-}
-
-/** The operation that this side has to carry out, as it stands. */
-export function ownSanitize({ state, owner }: UnitSettings): RunningSanitize | undefined {
-  const { sanitize } = state
-  return sanitize?.kind === 'running' && sanitize.owner === owner ? sanitize : undefined
-}
-
-export function withSanitize(state: SharedState, sanitize: SanitizeRecord | undefined) {
-  return { ...state, sanitize }
 }

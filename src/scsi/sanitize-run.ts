@@ -6,16 +6,15 @@
  */
 import { unitState } from '../base/limits.ts'
 import type { Call, Outcome } from './call.ts'
+import { ownSanitize, withSanitize } from './own-sanitize.ts'
 import { Pacer } from './pacer.ts'
 import { checkCondition, good, isGood } from './result.ts'
 import { erasePass, isPassing, type PassRun, patternPass } from './sanitize-pass.ts'
 import {
-  ownSanitize,
   passesOf,
   type RunningSanitize,
   type SanitizeRecord,
   shareDone,
-  withSanitize,
 } from './sanitize-record.ts'
 import { COMMAND_TIMEOUT_DURING_PROCESSING, SANITIZE_COMMAND_FAILED } from './sense.ts'
 import { bringAbout } from './unit-settings.ts'

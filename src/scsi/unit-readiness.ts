@@ -5,8 +5,9 @@
  */
 import type { MediumUse } from './command.ts'
 import type { UnitDescription } from './logical-unit.ts'
+import { ownSanitize } from './own-sanitize.ts'
 import { checkCondition, type ScsiResult, type Sense } from './result.ts'
-import { ownSanitize, shareDone } from './sanitize-record.ts'
+import { shareDone } from './sanitize-record.ts'
 import {
   MEDIUM_NOT_PRESENT,
   SANITIZE_COMMAND_FAILED,
