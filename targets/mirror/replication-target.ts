@@ -13,6 +13,7 @@ import type { Silence } from '../../src/scsi/logical-unit.ts'
 import { checkCondition, type ScsiResult } from '../../src/scsi/result.ts'
 import type { ScsiTarget, Transfer } from '../../src/scsi/scsi-target.ts'
 import { INVALID_COMMAND_OPERATION_CODE, LOGICAL_UNIT_NOT_SUPPORTED } from '../../src/scsi/sense.ts'
+import type { Generation } from '../../src/volume/generation.ts'
 import type { HeldVolume } from '../replica/held-volume.ts'
 import type { SegmentView } from '../replica/segment-views.ts'
 import { ReplicaUnit, type ReplicaUnitContext } from './replica-unit.ts'
@@ -20,15 +21,17 @@ import { heartbeat } from './replication-cdb.ts'
 import { findReplicationCommand, isVendorSpecific } from './replication-commands.ts'
 import { type ConfirmedReplica, encodeHeartbeat, heartbeatBytes } from './replication-data.ts'
 import type { RunningTime } from './running-time.ts'
+import type { SegmentMasks } from './segment-masks.ts'
 
 type Volume = Pick<HeldVolume, 'volumeId' | 'map' | 'views' | 'begun'>
 
 export interface ReplicationTargetContext
-  extends Omit<ReplicaUnitContext, 'volume' | 'inSyncGeneration' | 'newerSeen'> {
+  extends Pick<ReplicaUnitContext, 'confirmer' | 'digests' | 'replica'> {
   readonly running: RunningTime
   /** Of the store; undefined while it is not open. */
   incarnation(): string | undefined
-  inSyncGeneration(volumeId: string, segmentId: string): number
+  masks(volumeId: string, segmentId: string): SegmentMasks | undefined
+  inSyncGeneration(volumeId: string, segmentId: string): Generation
   newerSeen(volumeId: string): void
 }
 
@@ -171,7 +174,7 @@ export class ReplicationTarget implements ScsiTarget<PortalTask> {
     return {
       ...{ volume, confirmer, digests },
       replica: (segmentId) => this.#context.replica(segmentId),
-      masks: (segmentId) => this.#context.masks(segmentId),
+      masks: (segmentId) => this.#context.masks(volumeId, segmentId),
       inSyncGeneration: (segmentId) => this.#context.inSyncGeneration(volumeId, segmentId),
       newerSeen: () => this.#context.newerSeen(volumeId),
     }

@@ -49,6 +49,8 @@ export interface ServerMirrorsOptions {
 
 interface Known {
   readonly volume: HeldVolume
+  /** As other primaries see it. */
+  readonly followed: Parameters<ReplicationTarget['follow']>[0]
   readonly mirrors: MirroredVolume
 }
 
@@ -101,7 +103,17 @@ export class ServerMirrors {
       primarySilent: (segmentId) => this.target.primarySilent(segmentId),
       changed: () => this.#options.changed(volume),
     })
-    this.#volumes.set(volumeId, { volume, mirrors })
+    const followed = {
+      volumeId,
+      get map() {
+        return volume.map
+      },
+      get views() {
+        return volume.views
+      },
+      begun: volume.replicated,
+    }
+    this.#volumes.set(volumeId, { volume, followed, mirrors })
     return mirrors
   }
 
@@ -111,7 +123,8 @@ export class ServerMirrors {
 
   /** Call in the turn in which anything changed that a volume says of itself. */
   follow(volume: HeldVolume): void {
-    this.target.follow(volume)
+    const known = this.#volumes.get(volume.volumeId)
+    if (known !== undefined) this.target.follow(known.followed)
   }
 
   /** What serves the blocks of a segment: all its replicas where there are several. */
@@ -139,7 +152,7 @@ export class ServerMirrors {
     return new ReplicationTarget({
       ...{ confirmer, digests, running: this.#running },
       replica: (segmentId) => store.replica(segmentId),
-      masks: (segmentId) => this.#masks(segmentId),
+      masks: (volumeId, segmentId) => this.get(volumeId)?.masks(segmentId),
       incarnation: () => store.incarnation,
       inSyncGeneration: (volumeId, segmentId) =>
         this.#volumes.get(volumeId)?.volume.inSyncGeneration(segmentId) ?? 0,
@@ -148,13 +161,5 @@ export class ServerMirrors {
         if (known !== undefined) this.#options.newerSeen(known.volume)
       },
     })
-  }
-
-  #masks(segmentId: string) {
-    for (const { mirrors } of this.#volumes.values()) {
-      const masks = mirrors.masks(segmentId)
-      if (masks !== undefined) return masks
-    }
-    return undefined
   }
 }

@@ -10,7 +10,10 @@ import { Portal } from '../../../../src/portal/portal.ts'
 import { DeviceServer } from '../../../../src/scsi/device-server.ts'
 import { good } from '../../../../src/scsi/result.ts'
 import { clientIqn } from '../../../../src/volume/names.ts'
+import { Leases } from '../../../../targets/mirror/leases.ts'
+import { LinkPartner } from '../../../../targets/mirror/link-partner.ts'
 import { PartnerFailure } from '../../../../targets/mirror/partner.ts'
+import { PartnerLink } from '../../../../targets/mirror/partner-link.ts'
 import { PartnerLinks } from '../../../../targets/mirror/partner-links.ts'
 import { RunningTime } from '../../../../targets/mirror/running-time.ts'
 import { ManualClock } from '../../../support/manual-clock.ts'
@@ -64,6 +67,42 @@ t.test('a path that hangs gives way to the other before the partner is suspected
   await rig.pass(limits.heartbeatMs)
   t.notOk(rig.link.silent)
   t.equal(await kindOf(rig, rig.partner.write(at5, 0, [block(3)])), 'good')
+})
+
+t.test(
+  'a lease counts from the sending of what was confirmed, however late the answer',
+  async (t) => {
+    const rig = await setUp(t)
+    const partners = [{ serverId: second.serverId, number: 16 }]
+    const holds = (leaseMs: number) => rig.leases.holds({ generation: 5, leaseMs, partners })
+    await rig.run(rig.partner.changed())
+    await rig.run(rig.partner.changed())
+    for (const relay of rig.relays) relay.hangAnswers()
+    const write = rig.partner.write(at5, 0, [block(1)])
+    await rig.pass(limits.heartbeatMs + 300)
+    t.notOk(holds(700), 'neither the write nor the heartbeat was answered')
+    for (const relay of rig.relays) relay.release()
+    await rig.run(write)
+    await rig.until(() => holds(700), 'the heartbeat was sent 300 ms ago')
+    t.notOk(holds(280))
+  },
+)
+
+t.test('a write alone confirms from its sending as well', async (t) => {
+  const clock = new ManualClock()
+  const leases = new Leases(clock)
+  const answer = { kind: 'status', status: 0, dataIn: [] } as const
+  const sent = { sentAtMs: leases.sendingAtMs(), answer: Promise.resolve(answer) }
+  const link = Object.assign(Object.create(PartnerLink.prototype) as PartnerLink, {
+    serverId: second.serverId,
+    submit: () => sent,
+  })
+  const partner = new LinkPartner({ link, leases, number: 16, blocks: 100, blockBytes })
+  await clock.advance(1_500)
+  await partner.write(at5, 0, [block(1)])
+  const partners = [{ serverId: second.serverId, number: 16 }]
+  t.ok(leases.holds({ generation: 5, leaseMs: 1_501, partners }))
+  t.notOk(leases.holds({ generation: 5, leaseMs: 1_500, partners }))
 })
 
 t.test('no ghosts: what a path held back never lands after the next session', async (t) => {

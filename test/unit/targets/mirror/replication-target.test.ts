@@ -508,21 +508,44 @@ t.test('clients hold all memory for writes: what primaries send has its own', as
   await rig.run(portal.close(0))
 })
 
+/** As the portal calls the target, without a session. */
+function taskOf(cdb: Buffer): PortalTask {
+  const initiatorName = clientIqn(first.serverId)
+  const nexus = { initiatorName, initiatorPort: `${initiatorName},i,0x1`, targetName: 't' }
+  const fence = { kind: 'header', flags: FenceFlag.replication, generation: 5n } as const
+  const session = { nexus, generationVersion: 1 } as PortalTask['session']
+  return { nexus, lun: 16, cdb, aborted: false, fence, session, whenAborted: () => undefined }
+}
+
+const writeBlock = Buffer.from('8a000000000000000000000000010000', 'hex')
+
 t.test('compared again in the turn in which it begins', async (t) => {
   const rig = await setUp(t)
   const { target, volume, store } = rig.secondary
-  const initiatorName = clientIqn(first.serverId)
-  const nexus = { initiatorName, initiatorPort: `${initiatorName},i,0x1`, targetName: 't' }
-  const cdb = Buffer.from('8a000000000000000000000000010000', 'hex')
-  const fence = { kind: 'header', flags: FenceFlag.replication, generation: 5n } as const
-  const session = { nexus, generationVersion: 1 } as PortalTask['session']
-  const task = { nexus, lun: 16, cdb, aborted: false, fence, session, whenAborted: () => undefined }
+  const task = taskOf(writeBlock)
   t.equal(target.arrive(task), undefined)
   volume.set({ map: mirrorMap(6) })
   const result = (await target.execute(task, [block(1)])) as Exclude<ScsiResult | Silence, 'drop'>
   t.match(result, { status: 2, sense: { asc: 0x80, ascq: 1 } })
   t.equal(store.pages.size, 0)
   const clearing = encodeClearing({ regions: [0], of: inSync })
-  const clear = { ...task, cdb: clearRegions.build({ parameterListLength: clearing.length }) }
+  const clear = taskOf(clearRegions.build({ parameterListLength: clearing.length }))
   t.match(await target.execute(clear, [clearing]), { status: 2, sense: { asc: 0x80, ascq: 1 } })
+})
+
+t.test('what is carried out for a primary is a promise, if the replica is in sync', async (t) => {
+  const rig = await ReplicationRig.start({ connect: false })
+  t.teardown(() => rig.stop())
+  const { target, volume, confirmer } = rig.secondary
+  await rig.clock.advance(10_000)
+  const left = () => confirmer.leftMs(segmentId, 2_000)
+  volume.set({ map: withStates(mirrorMap(5), 'ibi') })
+  t.match(await target.execute(taskOf(writeBlock), [block(1)]), { status: 0 })
+  t.equal(left(), 0)
+  volume.set({ map: mirrorMap(5), state: 'closed' })
+  t.match(await target.execute(taskOf(writeBlock), [block(1)]), { status: 2 })
+  t.equal(left(), 0)
+  volume.set({ state: 'open' })
+  t.match(await target.execute(taskOf(writeBlock), [block(1)]), { status: 0 })
+  t.equal(left(), 2_200)
 })
