@@ -195,9 +195,8 @@ export const manager = {
   askAgainMs: 500,
   /** A server that its partners or clients cannot use has so long to answer the manager. */
   probeDeadlineMs: 500,
-  /** A client that cannot use a server counts so long; with its partner's word against it, less. */
+  /** The word of a client that it cannot use a server counts so long. */
   accusationMs: 60_000,
-  cutOffMs: 10_000,
   /** A server that says that it has no store is taken for one that starts, no longer than this. */
   startTakesMs: 2_000,
   /** How often volumes that lack a copy are looked at. */
@@ -346,6 +345,9 @@ export const storageServer = {
   /** A sender with a newer generation makes the server ask at most this often for a volume. */
   newerAskIntervalMs: 100,
   registerIntervalMs: 1_000,
+  /** A closed server takes what other primaries have begun until none came for so long. */
+  lingerQuietMs: 20,
+  lingerMs: 300,
   managerDeadlineMs: 2_000,
   /** Initiator ports whose login numbers are kept, for each target. */
   loginNumbers: 8_192,

@@ -6,15 +6,22 @@ import { assert } from '../../src/base/assert.ts'
 
 export class BegunOperations {
   #count = 0
+  #ever = 0
   #waiting: (() => void)[] = []
 
   get count(): number {
     return this.#count
   }
 
+  /** How many have begun so far. */
+  get ever(): number {
+    return this.#ever
+  }
+
   /** Call in the turn in which the store is touched; each begin has exactly one end. */
   begin(): void {
     this.#count += 1
+    this.#ever += 1
   }
 
   end(): void {

@@ -23,6 +23,7 @@ import type { Clock } from '../../src/ports/clock.ts'
 import type { Log } from '../../src/ports/log.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
 import { BegunOperations } from './begun-operations.ts'
+import { leadsAndFollows, untilQuiet } from './closing-together.ts'
 import { inSyncGeneration, inSyncMarks } from './in-sync-marks.ts'
 import { missingSegments, takeUpReplicas } from './replica-changes.ts'
 import type { SegmentStore } from './segment-store.ts'
@@ -47,7 +48,10 @@ export type Closed = Omit<CloseReply, 'sessions'>
 
 export class HeldVolume {
   readonly volumeId: string
+  /** Of clients. */
   readonly begun = new BegunOperations()
+  /** Of the primaries of replicas here. */
+  readonly replicated = new BegunOperations()
   readonly #context: HeldVolumeContext
   #record: VolumeRecord
   /** A manager has said, since this process began, that the map kept here is the current one. */
@@ -56,6 +60,8 @@ export class HeldVolume {
   #established: boolean
   /** A newer map is being taken up: the former one is served no more, the next one not yet. */
   #switching = false
+  /** Closed to clients, and not yet to other primaries, which have begun things of their own. */
+  #lingering: Promise<void> | undefined
   /** Activates under way: what they say is the answer, so nothing is asked meanwhile. */
   #takingUp = 0
   #views: ReadonlyMap<string, SegmentView> = new Map()
@@ -130,9 +136,10 @@ export class HeldVolume {
     // nothing of what the first was for.
     const closed = this.#record.closed ?? order
     const startedMs = this.#context.clock.nowMs()
+    this.#linger()
     this.#replace({ ...this.#record, order, closed })
     const durable = this.#context.records.save(this.#record)
-    await Promise.all([durable, this.begun.drained()])
+    await Promise.all([durable, this.#drained()])
     await this.#mirrors?.settle()
     this.#mustBeNewest(order)
     return {
@@ -154,7 +161,10 @@ export class HeldVolume {
       const text = `generation ${map.generation} is older than ${this.map.generation} held here`
       throw new StorageError('conflict', `volume ${this.map.name}: ${text}`)
     }
-    this.#switching ||= map.generation !== this.map.generation
+    if (map.generation !== this.map.generation) {
+      this.#linger()
+      this.#switching = true
+    }
     this.#takingUp += 1
     try {
       this.#replace({ ...this.#record, order })
@@ -191,7 +201,7 @@ export class HeldVolume {
     const map = { ...this.map, deleted: true }
     this.#switching = true
     this.#replace(this.#record)
-    await this.begun.drained()
+    await this.#drained()
     await this.#apply(order, map)
     this.#mustBeNewest(order)
     this.#replace({ ...this.#record, map })
@@ -231,6 +241,24 @@ export class HeldVolume {
     }
   }
 
+  /** Call in the turn in which nothing more is admitted from clients, and before. */
+  #linger(): void {
+    if (this.state !== 'open' || !leadsAndFollows(this.#views)) return
+    const { clock } = this.#context
+    this.#lingering ??= untilQuiet({ clock, clients: this.begun, primaries: this.replicated }).then(
+      () => {
+        this.#lingering = undefined
+        this.storeChanged()
+      },
+    )
+  }
+
+  /** What had begun has ended; nothing begins. */
+  async #drained(): Promise<void> {
+    await this.#lingering
+    await Promise.all([this.begun.drained(), this.replicated.drained()])
+  }
+
   #mustBeHigher(order: Order): void {
     if (compareOrders(order, this.#record.order) > 0) return
     const text = `order ${orderText(order)} is not above ${orderText(this.#record.order)}`
@@ -245,7 +273,7 @@ export class HeldVolume {
   }
 
   async #takeUp(order: Order, map: VolumeMap): Promise<void> {
-    if (this.#switching) await this.begun.drained()
+    if (this.#switching) await this.#drained()
     await this.#apply(order, map)
     this.#mustBeNewest(order)
     const first = !this.#established
@@ -307,7 +335,9 @@ export class HeldVolume {
   #look(): void {
     const { serverId } = this.#context
     const incarnation = (segmentId: string) => this.#incarnation(segmentId)
-    this.#views = segmentViews({ map: this.map, serverId, state: this.state, incarnation })
+    const lingering = this.#lingering !== undefined
+    const facts = { map: this.map, serverId, state: this.state, lingering, incarnation }
+    this.#views = segmentViews(facts)
     this.#mirrors?.look(this.#views)
   }
 

@@ -32,6 +32,8 @@ export interface ViewFacts {
   readonly map: VolumeMap
   readonly serverId: string
   readonly state: FenceView['state']
+  /** Of a server that is closed: what other primaries have begun is still taken. */
+  readonly lingering?: boolean
   /** Incarnation of the store's replica, undefined where there is none. */
   incarnation(segmentId: string): string | undefined
 }
@@ -41,7 +43,7 @@ export interface ViewFacts {
  * acknowledged writes: it is not confirmed, whatever a manager said of the volume.
  */
 export function segmentViews(facts: ViewFacts): Map<string, SegmentView> {
-  const { map, state } = facts
+  const { map } = facts
   const fencedClients = new Set(
     map.admissions.filter(({ fenced }) => fenced).map(({ client }) => client),
   )
@@ -50,6 +52,7 @@ export function segmentViews(facts: ViewFacts): Map<string, SegmentView> {
     const { segmentId, replicas } = held.segment
     const incarnation = facts.incarnation(segmentId)
     const known = incarnation !== undefined && incarnation === held.replica.incarnation
+    const state = facts.lingering === true && !held.primary ? 'open' : facts.state
     views.set(segmentId, {
       ...held,
       fence: {
