@@ -256,8 +256,12 @@ export class StorageServer {
         await volumes.reopen(request)
         return {}
       },
-      verify: async ({ volumeId }) => {
-        throw new StorageError('not-found', `no mirrored segments of ${volumeId} are led here`)
+      verify: async (request) => {
+        const mirrors = this.#parts?.mirrors.get(request.volumeId)
+        if (mirrors === undefined) {
+          throw new StorageError('not-found', `volume ${request.volumeId} is not held here`)
+        }
+        return { segments: mirrors.verify(request) }
       },
       describe: async () => {
         const { store } = this.#parts ?? {}

@@ -73,36 +73,36 @@ function progressPrinter(name: string, { json }: VerifyOptions): Tell {
 }
 
 export function progressLine(name: string, segments: readonly VerifiedSegment[]): string {
-  const sum = (field: 'comparedBytes' | 'totalBytes' | 'bytesPerSecond' | 'differences') =>
+  const sum = (field: 'comparedBytes' | 'totalBytes' | 'bytesPerSecond' | 'differingPages') =>
     segments.reduce((total, { verification }) => total + verification[field], 0)
   const compared = sum('comparedBytes')
   const total = sum('totalBytes')
   const rate = sum('bytesPerSecond')
   const eta = rate > 0 ? `, ${durationText((total - compared) / rate)} left` : ''
-  const differences = sum('differences')
-  const found = differences === 0 ? '' : `, ${differences} differences`
+  const pages = sum('differingPages')
+  const found = pages === 0 ? '' : `, ${pages} pages differ`
   const done = `${approximateSize(compared)} of ${approximateSize(total)}`
   return `${name}: ${progressBar(compared, total)} ${done}, ${approximateSize(rate)}/s${eta}${found}`
 }
 
 function isClean({ verification }: VerifiedSegment): boolean {
-  return verification.state === 'done' && verification.repaired === verification.differences
+  return verification.state === 'done' && verification.repairedPages === verification.differingPages
 }
 
 /** Why a segment was not compared, for people. */
 function outcome({ verification }: VerifiedSegment): string {
-  const { state, cause, differences, repaired, comparedBytes } = verification
+  const { state, cause, differingPages, repairedPages, comparedBytes } = verification
   switch (state) {
     case 'done': {
-      if (differences === 0) return `equal, ${approximateSize(comparedBytes)} compared`
-      const left = differences - repaired
+      if (differingPages === 0) return `equal, ${approximateSize(comparedBytes)} compared`
+      const left = differingPages - repairedPages
       const what = left === 0 ? 'all repaired' : `${left} not repaired`
-      return `${differences} differences, ${what}`
+      return `${differingPages} pages differed, ${what}`
     }
     case 'alone':
       return 'not compared: no other copy is in sync'
     case 'none':
-      return 'not compared: the primary has changed meanwhile'
+      return 'not compared: its primary changed or was restarted meanwhile'
     case 'failed':
       return `not compared to the end: ${cause}`
     case 'running':
@@ -138,8 +138,8 @@ function verifyJson(name: string, segments: readonly VerifiedSegment[], equal: b
       cause: verification.cause,
       totalBytes: verification.totalBytes,
       comparedBytes: verification.comparedBytes,
-      differences: verification.differences,
-      repaired: verification.repaired,
+      differingPages: verification.differingPages,
+      repairedPages: verification.repairedPages,
       named,
     })),
   }

@@ -63,8 +63,16 @@ export class RecoveryAdmin {
     const primaries = new Set(map.segments.map(({ replicas }) => replicas[0]!.serverId))
     const request = { volumeId: map.volumeId, start, repair }
     const asked = [...primaries].map(async (serverId) => {
-      const { segments } = await registry.client(serverId).verify(request, limits.orderDeadlineMs)
-      return segments
+      try {
+        const reply = await registry.client(serverId).verify(request, limits.orderDeadlineMs)
+        return reply.segments
+      } catch (error) {
+        // One that is away for a moment goes on; one that is lost is soon the primary no more.
+        if (start || !(error instanceof StorageError) || error.code !== 'unreachable') throw error
+        return map.segments
+          .filter(({ replicas }) => replicas[0]?.serverId === serverId)
+          .map(({ segmentId }) => ({ ...unknown, segmentId, state: 'running' as const }))
+      }
     })
     const said = new Map<string, SegmentVerification>()
     for (const segments of await Promise.all(asked)) {
@@ -100,8 +108,8 @@ const unknown: Omit<SegmentVerification, 'segmentId'> = {
   totalBytes: 0,
   comparedBytes: 0,
   bytesPerSecond: 0,
-  differences: 0,
-  repaired: 0,
+  differingPages: 0,
+  repairedPages: 0,
   named: [],
 }
 

@@ -24,6 +24,7 @@ import { RegionActivity } from './region-activity.ts'
 import { RegionCopy } from './region-copy.ts'
 import { Regions } from './regions.ts'
 import type { SegmentMasks } from './segment-masks.ts'
+import { type Bench, Verifier } from './verifier.ts'
 
 export interface MirroredSegmentContext {
   readonly segmentId: string
@@ -38,6 +39,8 @@ export class MirroredSegment {
   readonly segmentId: string
   readonly locks = new RangeLocks()
   readonly activity: RegionActivity
+  /** Compares all that the replicas hold, when somebody asks for it. */
+  readonly verifier: Verifier
   readonly #context: MirroredSegmentContext
   #masks: SegmentMasks
   #regions: Regions
@@ -53,6 +56,7 @@ export class MirroredSegment {
     this.segmentId = context.segmentId
     this.#context = context
     this.activity = new RegionActivity(context.server.clock)
+    this.verifier = new Verifier(context.server.clock)
     this.#masks = masks
     this.#regions = new Regions(size)
     this.#size = size
@@ -137,9 +141,11 @@ export class MirroredSegment {
     if (!primary || fence.state === 'unconfirmed') {
       // Whatever is marked when this server becomes the primary again, it cannot vouch for it.
       this.end()
+      this.verifier.forget()
       this.#doubt = true
     } else if (fence.state === 'closed') {
       this.#primary?.close()
+      this.verifier.rest()
       this.#stopComparison()
       this.#clearing?.stop()
     } else this.#serve(map, segment.segmentId)
@@ -149,6 +155,7 @@ export class MirroredSegment {
   end(): void {
     this.#primary?.end()
     this.#primary = undefined
+    this.verifier.rest()
     this.#stopComparison()
     this.#clearing?.stop()
   }
@@ -181,6 +188,24 @@ export class MirroredSegment {
     this.#clear(primary)
     if (this.#doubt) this.#compare(primary)
     else this.#bringUp(primary)
+    const bench = this.#bench(primary)
+    if (bench !== undefined) this.verifier.serve(bench)
+  }
+
+  #bench({ inSync, generation }: PrimaryState): Bench | undefined {
+    const { store } = this
+    if (store === undefined) return undefined
+    const { server, log } = this.#context
+    return {
+      partners: inSync.map(({ partner }) => partner),
+      store,
+      regions: this.#regions,
+      copy: new RegionCopy({ store, digests: server.digests, generation }),
+      locks: this.locks,
+      throttle: server.throttle,
+      log,
+      ensure: (firstRegion, endRegion) => this.#comparison?.ensure(firstRegion, endRegion),
+    }
   }
 
   #begin(map: VolumeMap, segmentId: string): PrimaryState {

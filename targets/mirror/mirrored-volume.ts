@@ -3,7 +3,11 @@
  * dropped as the maps say. What a change of map takes from a replica is durable in the masks before
  * the map is served (design: the lacks mask). It owns the segments; the volume's state is HeldVolume's.
  */
-import type { SegmentCondition } from '../../src/control/messages/server.ts'
+import type {
+  SegmentCondition,
+  SegmentVerification,
+  VerifyRequest,
+} from '../../src/control/messages/server.ts'
 import type { Log } from '../../src/ports/log.ts'
 import type { Segment, VolumeMap } from '../../src/volume/map.ts'
 import { type HeldSegment, heldSegments, type SegmentView } from '../replica/segment-views.ts'
@@ -89,6 +93,16 @@ export class MirroredVolume implements VolumeMirrors {
     return [...this.#mirrors].map(([segmentId, { segment }]) =>
       segment.condition(this.#context.primarySilent(segmentId)),
     )
+  }
+
+  /** Of the segments whose primary this server is. */
+  verify({ start, repair }: Pick<VerifyRequest, 'start' | 'repair'>): SegmentVerification[] {
+    return [...this.#mirrors].flatMap(([segmentId, { segment }]) => {
+      if (segment.primary === undefined) return []
+      if (start) segment.verifier.start(repair)
+      const totalBytes = segment.size.blocks * segment.size.blockBytes
+      return { ...segment.verifier.report(), segmentId, totalBytes }
+    })
   }
 
   /** Of the segments that are served elsewhere. */

@@ -64,6 +64,7 @@ t.test('sizes, names and numbers', async (t) => {
   const directory = join(await temporary(t), 'never-made')
   const up = ['up', '--dir', directory]
   const create = ['volume', 'create', 'v', '--manager', '127.0.0.1:1']
+  const reserve = ['--portal', '127.0.0.1:0', '--reserve', '95']
   await checkCases(t, [
     { args: [...up, '--volume', 'v=1000'], exit: 2, says: /not a multiple of 512; .*1024/ },
     { args: [...up, '--volume', 'v=1PiB'], exit: 2, says: /"1PiB" is not a size: .*KiB.*kB/ },
@@ -75,7 +76,17 @@ t.test('sizes, names and numbers', async (t) => {
     { args: [...create], exit: 2, says: /--size is missing/ },
     { args: [...create, '--size', '1.5'], exit: 2, says: /--size: "1.5"/ },
     { args: [...create, '--size', '1MiB', '--stripe', 'x'], exit: 2, says: /--stripe: "x"/ },
-    { args: [...create, '--partition', 'a'], exit: 2, says: /"a" is not SERVER=SIZE/ },
+    { args: [...create, '--partition', 'a'], exit: 2, says: /"a" is not SERVER\[\+SERVER…\]=SIZE/ },
+    { args: [...create, '--partition', 'a+=1MiB'], exit: 2, says: /"a\+=1MiB" is not SERVER/ },
+    { args: [...create, '--size', '1MiB', '--mirror', '5'], exit: 2, says: /"5" .* 1 to 4/ },
+    { args: [...up, '--volume', 'v=1MiB,mirror=0'], exit: 2, says: /mirror: "0" .* 1 to 4/ },
+    { args: ['recovery', '--limit', '5'], exit: 2, says: /--limit: "5" is too small: at least/ },
+    { args: ['recovery', '--grace', '10m'], exit: 2, says: /"10m" .* with s, min, h or d/ },
+    {
+      args: ['manager', '--dir', directory, '--control', '127.0.0.1:0', ...reserve],
+      exit: 2,
+      says: /--reserve: "95" .* 0 to 90/,
+    },
     { args: [...create, '--size', '1MiB', '--stale', 'x'], exit: 2, says: /--stale .* reject/ },
     { args: [...create, '--size', '1MiB', '--hold', '-1'], exit: 2, says: /--hold/ },
   ])

@@ -1293,13 +1293,15 @@ export const descriptor = {
               "id": 6,
               "protoName": "bytes_per_second"
             },
-            "differences": {
+            "differingPages": {
               "type": "uint64",
-              "id": 7
+              "id": 7,
+              "protoName": "differing_pages"
             },
-            "repaired": {
+            "repairedPages": {
               "type": "uint64",
-              "id": 8
+              "id": 8,
+              "protoName": "repaired_pages"
             },
             "named": {
               "rule": "repeated",

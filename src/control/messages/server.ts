@@ -96,10 +96,10 @@ export interface SegmentVerification {
   readonly totalBytes: number
   readonly comparedBytes: number
   readonly bytesPerSecond: number
-  /** Runs of blocks that differed in a replica, and how many of them were repaired. */
-  readonly differences: number
-  readonly repaired: number
-  /** The first of them. */
+  /** Pages that differed, counted for each replica, and how many of them were repaired. */
+  readonly differingPages: number
+  readonly repairedPages: number
+  /** The first of them, as runs. */
   readonly named: readonly Difference[]
 }
 /**

@@ -200,8 +200,8 @@ function segment(changes: Partial<SegmentVerification>): VerifiedSegment {
     totalBytes: 100 * mib,
     comparedBytes: 100 * mib,
     bytesPerSecond: 0,
-    differences: 0,
-    repaired: 0,
+    differingPages: 0,
+    repairedPages: 0,
     named: [],
     ...changes,
   } as const
@@ -209,21 +209,21 @@ function segment(changes: Partial<SegmentVerification>): VerifiedSegment {
 }
 
 await t.test('verification', async (t) => {
-  const found = segment({ differences: 2, repaired: 2 })
+  const found = segment({ differingPages: 2, repairedPages: 2 })
   const named = [{ server: 's2', lba: 128, blocks: 8 }]
   t.strictSame(verifyLines('db', [segment({}), { ...found, startBlock: 8, named }]), [
     'START  PRIMARY  OUTCOME',
     '    0  s1       equal, 100 MiB compared',
-    '    8  s1       2 differences, all repaired',
+    '    8  s1       2 pages differed, all repaired',
     '',
     'segment at 8: 8 blocks at 128 differed on s2',
     '',
     'the copies of db are equal',
   ])
   const bad: [Partial<SegmentVerification>, RegExp][] = [
-    [{ differences: 2, repaired: 1 }, /2 differences, 1 not repaired/],
+    [{ differingPages: 2, repairedPages: 1 }, /2 pages differed, 1 not repaired/],
     [{ state: 'alone' }, /not compared: no other copy is in sync/],
-    [{ state: 'none' }, /not compared: the primary has changed/],
+    [{ state: 'none' }, /not compared: its primary changed or was restarted/],
     [{ state: 'failed', cause: 's2 was lost' }, /not compared to the end: s2 was lost/],
     [{ state: 'running' }, /under way/],
   ]
@@ -234,8 +234,8 @@ await t.test('verification', async (t) => {
   }
   const half = { state: 'running', comparedBytes: 50 * mib, bytesPerSecond: 10 * mib } as const
   t.equal(
-    progressLine('db', [segment({ ...half, differences: 3 }), segment(half)]),
-    'db: [##########..........]  50 % 100 MiB of 200 MiB, 20 MiB/s, 5 s left, 3 differences',
+    progressLine('db', [segment({ ...half, differingPages: 3 }), segment(half)]),
+    'db: [##########..........]  50 % 100 MiB of 200 MiB, 20 MiB/s, 5 s left, 3 pages differ',
   )
 })
 

@@ -203,7 +203,7 @@ await t.test('comparing: started at every primary, and told of', async (t) => {
   t.match(segments, [
     {
       server: first.replicas[0]?.server,
-      verification: { state: 'done', differences: 1 },
+      verification: { state: 'done', differingPages: 1 },
       named: [{ server: 's2', lba: 8, blocks: 1 }],
     },
     { server: second.replicas[0]?.server, verification: { state: 'none' } },
@@ -218,8 +218,8 @@ function verification(segmentId: string): SegmentVerification {
     totalBytes: mib,
     comparedBytes: mib,
     bytesPerSecond: 0,
-    differences: 1,
-    repaired: 1,
+    differingPages: 1,
+    repairedPages: 1,
     named: [{ serverId: testUuid(2), lba: 8, blocks: 1 }],
   }
 }
