@@ -1,7 +1,7 @@
 /**
  * `make sim`: simulates clusters, one a seed, and prints a line for each violation. Options: --seed
  * (the first), --seeds (how many), --trace (everything that happens), --mirrors, --twice (each seed
- * two times: the same must happen), --keep-going.
+ * two times: the same must happen), --keep-going, --verbose, --brief (not what happened before).
  */
 import { parseArgs } from 'node:util'
 import { simulate } from './simulation.ts'
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     twice: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
+    brief: { type: 'boolean', default: false },
   },
 })
 
@@ -47,7 +48,7 @@ for (let seed = first; seed < first + count; seed++) {
     console.log(`seed ${seed}: at ${atMs.toFixed(0)} ms (${by}) ${what}`)
   }
   if (!values.trace && !values['keep-going']) {
-    console.log(result.notes.slice(-60).join('\n'))
+    if (!values.brief) console.log(result.notes.slice(-60).join('\n'))
     break
   }
 }

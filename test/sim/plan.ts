@@ -79,7 +79,7 @@ export function drawPlan(chance: Chance, mirrors: boolean): Plan {
     faultEveryMs: chance.skewed(400, 8_000),
     loadMs: chance.skewed(8_000, 30_000),
     pings: chance.pick([0, 0.5, 1]),
-    patienceMs: chance.skewed(4_000, 40_000),
+    patienceMs: chance.skewed(1_000, 40_000),
   }
 }
 

@@ -151,6 +151,7 @@ export class Cluster {
       volume: volume.name,
       portals: [shim.portal],
       patienceMs: plan.patienceMs,
+      aborts: chance.happens(0.5),
       pings: chance.happens(plan.pings),
       note: (text) => world.note(`${name}: ${text}`),
     })

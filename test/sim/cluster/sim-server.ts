@@ -1,6 +1,5 @@
 /** A storage server on a machine of its own, with two data paths and a disk that outlive it. */
 
-import type { ByteStream } from '../../../src/ports/network.ts'
 import { StorageServer } from '../../../targets/storage-server.ts'
 import { directDigest } from '../../support/direct-digest.ts'
 import { Machine } from '../world/machine.ts'
@@ -19,8 +18,6 @@ export interface SimServerOptions {
 }
 
 const restartAfterFailureMs = 1_000
-
-export type Stream = ByteStream
 
 export class SimServer {
   readonly name: string

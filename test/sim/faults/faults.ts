@@ -154,12 +154,12 @@ const resetFront: Fault = (cluster, chance) => {
 }
 
 const slowLinks: Fault = (cluster, chance) => {
-  const all = [...cluster.servers, ...cluster.shims, cluster.manager].map(({ name }) => name)
-  const some = chance.some([...all, 'ma', 's1a', 's2a', 's3a'], 0.4)
+  const all = [...cluster.servers, ...cluster.shims].map(({ name }) => name)
+  const some = chance.some([...all, 'm', 'ma', 's1a', 's2a', 's3a'], 0.4)
   forAWhile(
     cluster,
     chance.skewed(200, 8_000),
-    cluster.links.slow(some, chance.some(all), chance.skewed(1, 900)),
+    cluster.links.slow(some, chance.some([...all, 'm']), chance.skewed(1, 900)),
   )
 }
 

@@ -21,6 +21,8 @@ export interface FrontSessionOptions {
   /** Tried one after the other. */
   readonly portals: readonly string[]
   readonly patienceMs: number
+  /** When its patience is over: first asks for the command to be aborted. */
+  readonly aborts: boolean
   /** Finds out by pings of its own that the front end is gone; otherwise by its patience alone. */
   readonly pings: boolean
   readonly note: (text: string) => void
@@ -33,6 +35,8 @@ export interface Request {
 }
 
 const retryMs = 250
+/** An abort is to be answered within 10 s. */
+const abortMs = 12_000
 
 export class FrontSession {
   readonly #options: FrontSessionOptions
@@ -71,9 +75,19 @@ export class FrontSession {
     const leg = this.#leg
     if (leg === undefined) return { kind: 'lost', sent: false }
     const task = leg.submit({ lun: 0, cdb, dataOut, dataInBytes })
-    const cancel = this.#options.clock.after(this.#options.patienceMs, () => {
-      this.#options.note('its patience is over')
+    const { clock, patienceMs, aborts, note } = this.#options
+    const giveUp = (): void => {
+      note('its patience is over')
       leg.close()
+    }
+    let cancel = clock.after(patienceMs, () => {
+      if (!aborts) {
+        giveUp()
+        return
+      }
+      note('asks for an abort')
+      task.abort()
+      cancel = clock.after(abortMs, giveUp)
     })
     const answer = await task.answer
     cancel()

@@ -53,6 +53,7 @@ export interface LoadWeights {
 type Answer =
   | { readonly kind: 'good'; readonly data: Buffer }
   | { readonly kind: 'lost' }
+  | { readonly kind: 'aborted' }
   | { readonly kind: 'again'; readonly afterMs: number }
   | { readonly kind: 'miscompare' }
   | { readonly kind: 'lost-data' }
@@ -249,6 +250,9 @@ export class SimInitiator {
         case 'good':
           this.#good(operation, answer.data)
           return
+        case 'aborted':
+          this.#end(operation, 'let-go')
+          return
         case 'miscompare':
           this.#end(operation, 'miscompare')
           return
@@ -296,7 +300,7 @@ export class SimInitiator {
 
   async #once(operation: Operation, request: Request, beganMs: number): Promise<Answer> {
     const answer = await this.options.session.submit(request)
-    if (answer.kind !== 'status') return { kind: 'lost' }
+    if (answer.kind !== 'status') return { kind: answer.kind }
     const { status, sense, dataIn } = answer
     switch (status) {
       case 0x00:

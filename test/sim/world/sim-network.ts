@@ -115,8 +115,9 @@ export class SimNetwork {
         process,
         address,
         connected: (stream) => {
-          if (open) process.enter(() => settle(() => resolve(stream)))
-          return open
+          if (!open) return false
+          process.enter(() => settle(() => resolve(stream)))
+          return true
         },
         refused: () => process.enter(() => fail('nobody listens')),
       })

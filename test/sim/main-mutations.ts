@@ -1,0 +1,95 @@
+/**
+ * Runs the simulator against each mutation of the program until it notices, and prints the table.
+ * Options: --dist (the compiled program; default the one that this file is in), --seeds (the most
+ * for one mutation), --seed (the first), --only (part of a guard's name), --jobs.
+ */
+import { spawn } from 'node:child_process'
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { type Mutation, mutations } from './mutations.ts'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const { values } = parseArgs({
+  options: {
+    dist: { type: 'string', default: join(here, '..', '..') },
+    seeds: { type: 'string', default: '1000' },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string', default: '' },
+    jobs: { type: 'string', default: '2' },
+  },
+})
+
+interface Found {
+  readonly seed: number
+  readonly by: string
+  readonly what: string
+}
+
+/** A copy of the program without the guard; throws where the guard is not found. */
+async function mutant(mutation: Mutation): Promise<string> {
+  const directory = await mkdtemp(join(dirname(values.dist), 'dist-mutant-'))
+  for (const part of ['src', 'targets', 'initiator-shim', 'test/sim']) {
+    await cp(join(values.dist, part), join(directory, part), { recursive: true })
+  }
+  const file = join(directory, mutation.file)
+  const text = await readFile(file, 'utf8')
+  const parts = text.split(mutation.before)
+  if (parts.length !== 2) {
+    await rm(directory, { recursive: true })
+    throw new Error(`"${mutation.guard}": found ${parts.length - 1} times in ${mutation.file}`)
+  }
+  await writeFile(file, parts.join(mutation.after))
+  return directory
+}
+
+async function hunt(mutation: Mutation): Promise<Found | undefined> {
+  const directory = await mutant(mutation)
+  try {
+    const args = [join(directory, 'test/sim/main-sim.js'), '--seed', values.seed, '--brief']
+    const mirrors = mutation.mirrors === true ? ['--mirrors'] : []
+    const child = spawn(process.execPath, [...args, '--seeds', values.seeds, ...mirrors])
+    let said = ''
+    child.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+    })
+    child.stderr.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+    })
+    const code = await new Promise((resolve) => child.once('close', resolve))
+    const found = /^seed (\d+): at \d+ ms \(([^)]*)\) (.*)$/m.exec(said)
+    if (found !== null) {
+      const [, seed = '', by = '', what = ''] = found
+      return { seed: Number(seed), by, what }
+    }
+    if (code === 0) return undefined
+    return { seed: Number(values.seed), by: 'crash', what: said.slice(-300) }
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+}
+
+const wanted = mutations.filter(({ guard }) => guard.includes(values.only))
+const queue = [...wanted]
+let missed = 0
+
+async function work(): Promise<void> {
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    const startMs = performance.now()
+    const found = await hunt(next).catch((error: unknown) => {
+      return { seed: 0, by: 'not made', what: String(error) }
+    })
+    const seconds = ((performance.now() - startMs) / 1_000).toFixed(0)
+    if (found === undefined || found.by === 'not made') missed++
+    const text =
+      found === undefined
+        ? `NOT FOUND in ${values.seeds} seeds`
+        : `seed ${found.seed}, ${found.by}: ${found.what.slice(0, 110)}`
+    console.log(`${next.guard.padEnd(68)} | ${text} | ${seconds} s`)
+  }
+}
+
+await Promise.all(Array.from({ length: Number(values.jobs) }, work))
+console.log(`${wanted.length - missed} of ${wanted.length} mutations found`)
+process.exitCode = missed > 0 ? 1 : 0
