@@ -87,6 +87,14 @@ export class Conditions {
     return word?.condition.partners.find((each) => each.serverId === partnerId)
   }
 
+  /** Its disk returned errors under some volume. */
+  hasFailedDisk(serverId: string): boolean {
+    for (const words of this.#words.values()) {
+      if (words.get(serverId)?.segments.some(({ diskFailed }) => diskFailed)) return true
+    }
+    return false
+  }
+
   #drop(volumeId: string, serverId: string): void {
     const words = this.#words.get(volumeId)
     words?.delete(serverId)

@@ -38,6 +38,7 @@ import { ManagementPath } from './management-path/management-path.ts'
 import { targetAddresses, targetNames } from './management-path/targets.ts'
 import { withPortals } from './map-edits.ts'
 import { MapWaiters } from './map-waiters.ts'
+import { Recovery } from './recovery.ts'
 import { type MissingRoom, missingRoom } from './recovery-room.ts'
 import { ReplicaHealth } from './replica-health.ts'
 import { ServerRegistry } from './server-registry.ts'
@@ -80,6 +81,7 @@ export class Manager {
   readonly #conditions: Conditions
   readonly #suspicions: Suspicions
   readonly #health: ReplicaHealth
+  readonly #recovery: Recovery
   readonly #space: Space
   readonly #shutOut = new ShutOutTimes()
   readonly #path: ManagementPath
@@ -126,6 +128,16 @@ export class Manager {
       isReachable: (serverId) => registry.isReachable(serverId),
       isDead: (serverId) => registry.isDead(serverId),
     })
+    this.#space = new Space({ registry, maps: () => store.volumes, reservedShare })
+    this.#recovery = new Recovery({
+      clock,
+      log,
+      conditions: this.#conditions,
+      space: this.#space,
+      graceMs: () => store.recovery.graceMs,
+      isDead: (serverId) => registry.isDead(serverId),
+      domainOf: (serverId) => this.#domainKey(serverId),
+    })
     this.#hub = new WatchHub({
       clock,
       maps: () => this.#volumeAdmin.maps,
@@ -137,6 +149,7 @@ export class Manager {
       clock,
       log,
       health: this.#health,
+      recovery: this.#recovery,
       nextOrder: () => this.#nextOrder(),
       client: (serverId) => registry.client(serverId),
       isDead: (serverId) => registry.isDead(serverId),
@@ -147,7 +160,6 @@ export class Manager {
       refresh: (serverId, delayMs) => registry.refresh(serverId, delayMs),
       shutOut: this.#shutOut,
     })
-    this.#space = new Space({ registry, maps: () => store.volumes, reservedShare })
     this.#volumeAdmin = new VolumeAdmin({
       volumes: this.#volumes,
       registry,
@@ -210,6 +222,7 @@ export class Manager {
     this.#registry.stop()
     this.#suspicions.stop()
     this.#health.stop()
+    this.#recovery.stop()
     await this.#path.close()
     await this.#listener?.close()
     await this.#store.close()
@@ -307,11 +320,14 @@ export class Manager {
     ]
   }
 
+  #domainKey(serverId: string): string {
+    return domainKey({ serverId, domain: this.#registry.domainOf(serverId) })
+  }
+
   #missingRoom(maps: readonly VolumeMap[]): MissingRoom[] {
-    const registry = this.#registry
     return missingRoom(maps, {
       candidates: this.#space.room('recovery').candidates,
-      domainOf: (serverId) => domainKey({ serverId, domain: registry.domainOf(serverId) }),
+      domainOf: (serverId) => this.#domainKey(serverId),
     })
   }
 

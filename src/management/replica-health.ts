@@ -163,7 +163,6 @@ export class ReplicaHealth {
         const isPrimary = serverId === primaryId
         return isPrimary ? this.#isSuspectedPrimary(volume, segment) : volume.hasMissed(serverId)
       },
-      isCutOff: this.#isCutOff(volume, segment),
       isDead,
       hasFailedDisk: (serverId) => {
         return conditions.by(volumeId, segmentId, serverId)?.condition.diskFailed === true
@@ -194,13 +193,6 @@ export class ReplicaHealth {
       const word = this.#context.conditions.by(map.volumeId, segmentId, serverId)
       return word?.generation === map.generation && word.condition.primarySilent
     })
-  }
-
-  /** The manager reaches the primary, but neither clients nor another replica in sync do. */
-  #isCutOff(volume: ManagedVolume, segment: Segment): boolean {
-    const serverId = segment.replicas[0]?.serverId ?? ''
-    const isAccused = this.#context.suspicions.isAccused(serverId, limits.cutOffMs)
-    return isAccused && this.#isSilentToPartner(volume, segment)
   }
 
   #askAfterSuspects(volume: ManagedVolume): void {

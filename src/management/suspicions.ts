@@ -49,11 +49,11 @@ export class Suspicions {
     if (!reachable) this.#context.lookAgain(serverId)
   }
 
-  /** Some client cannot use it, and has said so no longer ago than this. */
-  isAccused(serverId: string, withinMs: number = limits.accusationMs): boolean {
+  /** Some client cannot use it, and has said so not too long ago. */
+  isAccused(serverId: string): boolean {
     const accusers = this.#accusations.get(serverId)
     if (accusers === undefined) return false
-    const oldestMs = this.#context.clock.nowMs() - withinMs
+    const oldestMs = this.#context.clock.nowMs() - limits.accusationMs
     return [...accusers.values()].some((saidMs) => saidMs >= oldestMs)
   }
 

@@ -10,25 +10,29 @@ import type { VolumeMap } from '../volume/map.ts'
 import type { MapDraft } from './configuration-store.ts'
 import { ManagedVolume, type VolumeContext } from './managed-volume.ts'
 import { lostIncarnation, serversOf, withFence } from './map-edits.ts'
+import type { Recovery } from './recovery.ts'
 import type { ReplicaHealth } from './replica-health.ts'
 
 export interface VolumesContext extends Omit<VolumeContext, 'freed' | 'settled'> {
   readonly health: ReplicaHealth
+  readonly recovery: Recovery
 }
 
 export class Volumes {
   readonly #context: VolumeContext
   readonly #health: ReplicaHealth
+  readonly #recovery: Recovery
   readonly #volumes = new Map<string, ManagedVolume>()
   readonly #forgetting = new Set<string>()
 
   /** Takes up the volumes of the store, and the fences that it holds as pending. */
   constructor(context: VolumesContext) {
     this.#health = context.health
+    this.#recovery = context.recovery
     this.#context = {
       ...context,
       freed: (volumeId) => this.#freed(volumeId),
-      settled: (volume) => this.#health.look(volume),
+      settled: (volume) => this.#look(volume),
     }
     for (const map of context.store.volumes) this.#add(map)
     for (const volume of this.#volumes.values()) this.#resumeFence(volume)
@@ -82,19 +86,19 @@ export class Volumes {
         const done = volume.heard(serverId, here)
         background(done, (error) => this.#context.log.warn('not brought along', { error }))
       }
-      this.#health.look(volume)
+      this.#look(volume)
     }
   }
 
   /** What is said or believed of the server has changed. */
   lookAt(serverId: string): void {
-    for (const volume of this.#of(serverId)) this.#health.look(volume)
+    for (const volume of this.#of(serverId)) this.#look(volume)
   }
 
   /** What is said of the volume has changed. */
   look(volumeId: string): void {
     const volume = this.#volumes.get(volumeId)
-    if (volume !== undefined) this.#health.look(volume)
+    if (volume !== undefined) this.#look(volume)
   }
 
   /** The server runs as a new process, or an operator declared it dead. */
@@ -102,7 +106,7 @@ export class Volumes {
     for (const volume of this.#of(serverId)) {
       if (what === 'restarted') volume.restarted(serverId)
       volume.poke()
-      this.#health.look(volume)
+      this.#look(volume)
     }
   }
 
@@ -114,6 +118,11 @@ export class Volumes {
   /** Names of the volumes of which the server holds something. */
   namesOn(serverId: string): string[] {
     return this.#of(serverId).map(({ map }) => map.name)
+  }
+
+  #look(volume: ManagedVolume): void {
+    this.#health.look(volume)
+    this.#recovery.look(volume)
   }
 
   #of(serverId: string): ManagedVolume[] {

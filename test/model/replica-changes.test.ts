@@ -111,7 +111,7 @@ class History {
     else if (step.kind === 'grow') {
       const sizeBytes = this.#map.blocks * 512 + mib
       admin.growVolume({ name: 'v', sizeBytes }, deadlineMs).catch(ignore)
-    } else await this.#disturb(step)
+    } else if ('server' in step) await this.#disturb(step)
     await this.#tick()
   }
 

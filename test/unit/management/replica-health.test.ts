@@ -3,8 +3,10 @@
  * after losses, after starts. The servers are the real volume states over a model of replication.
  */
 import t, { type Test } from 'tap'
+import { configurationClient } from '../../../src/control/services.ts'
 import type { VolumeMap } from '../../../src/volume/map.ts'
 import { ControlCluster, type ServerRig } from '../../support/control-cluster.ts'
+import { testClient } from '../../support/volume-maps.ts'
 
 const mib = 1024 * 1024
 
@@ -34,6 +36,12 @@ function rigOf(cluster: ControlCluster, name: string): ServerRig {
   return cluster.servers.find((each) => each.name === name)!
 }
 
+function report(cluster: ControlCluster, { serverId }: ServerRig, reachable: boolean): void {
+  const manager = configurationClient(cluster.net.host('client').channel('manager:1'))
+  const said = { client: testClient, serverId, portal: 'p', reachable, cause: 'silence' }
+  manager.report(said, 1_000).catch(() => undefined)
+}
+
 /** How long until the condition holds. */
 async function until(cluster: ControlCluster, holds: () => boolean, mostMs = 20_000) {
   const startMs = cluster.clock.nowMs()
@@ -44,29 +52,214 @@ async function until(cluster: ControlCluster, holds: () => boolean, mostMs = 20_
   return cluster.clock.nowMs() - startMs
 }
 
+function named(cluster: ControlCluster, map: VolumeMap): ServerRig[] {
+  return map.segments[0]!.replicas.map(({ server }) => rigOf(cluster, server))
+}
+
 await t.test('a secondary that dies is dropped, and taken back', async (t) => {
   const { cluster, map, segmentId } = await started(t)
-  const [primary, secondary] = map.segments[0]!.replicas.map((each) => rigOf(cluster, each.server))
-  t.ok(primary!.mirror!.canServe(segmentId))
+  const [primary, secondary] = named(cluster, map)
+  t.ok(primary!.mirror!.canServe(segmentId), 'served')
   secondary!.kill()
   await cluster.clock.advance(2_100)
   const ms = await until(cluster, () => primary!.mirror!.canServe(segmentId))
   t.equal(ms, 0, 'served again before a lease has run out')
-  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}-`)
+  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}-`, 'dropped')
   await secondary!.start()
   await cluster.clock.advance(2_000)
-  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}`)
+  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}`, 'back')
   t.ok(primary!.mirror!.canServe(segmentId))
 })
 
 await t.test('a primary that dies is replaced by one that was in sync', async (t) => {
   const { cluster, map, segmentId } = await started(t)
-  const [primary, secondary] = map.segments[0]!.replicas.map((each) => rigOf(cluster, each.server))
+  const [primary, secondary] = named(cluster, map)
   primary!.kill()
   const ms = await until(cluster, () => secondary!.mirror!.canServe(segmentId))
   t.ok(ms > 1_500 && ms < 2_500, `after ${ms} ms: its lease has run out, and no later`)
   t.equal(replicas(await mapOf(cluster)), `${secondary!.name} ${primary!.name}-`)
   await primary!.start()
   await cluster.clock.advance(2_000)
+  t.equal(replicas(await mapOf(cluster)), `${secondary!.name} ${primary!.name}`, 'no way back')
+})
+
+await t.test('only a server that others cannot use is given up', async (t) => {
+  const { cluster, map, segmentId, volumeId } = await started(t)
+  const [primary, secondary] = named(cluster, map)
+  cluster.net.cut(primary!.name, true)
+  await cluster.clock.advance(8_000)
+  t.ok(primary!.mirror!.canServe(segmentId), 'only the manager cannot see it')
+  t.equal((await mapOf(cluster)).generation, map.generation)
+
+  report(cluster, primary!, false)
+  const ms = await until(cluster, () => secondary!.mirror!.canServe(segmentId))
+  t.ok(ms > 2_000 && ms < 3_000, `a client cannot use it either: after ${ms} ms`)
+  t.notOk(primary!.mirror!.canServe(segmentId))
+  t.equal(primary!.held(volumeId)?.generation, map.generation, 'the former primary was not told')
+  cluster.net.cut(primary!.name, false)
+  await cluster.clock.advance(3_000)
   t.equal(replicas(await mapOf(cluster)), `${secondary!.name} ${primary!.name}`)
+})
+
+await t.test('a primary that answers the manager keeps its place', async (t) => {
+  const { cluster, map, segmentId } = await started(t)
+  const [primary, secondary] = named(cluster, map)
+  report(cluster, primary!, false)
+  await cluster.clock.advance(3_000)
+  t.equal((await mapOf(cluster)).generation, map.generation, 'a client goes another way')
+  report(cluster, primary!, true)
+  cluster.paths.cut(true, primary!.name, secondary!.name)
+  await cluster.clock.advance(2_500)
+  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}-`)
+  t.ok(primary!.mirror!.canServe(segmentId))
+  cluster.paths.cut(false, primary!.name, secondary!.name)
+  await cluster.clock.advance(2_000)
+  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}`)
+})
+
+await t.test('a primary that is back before its lease has run out stays primary', async (t) => {
+  const { cluster, map, segmentId } = await started(t)
+  const [primary] = named(cluster, map)
+  primary!.kill()
+  report(cluster, primary!, false)
+  await cluster.clock.advance(400)
+  await primary!.start()
+  const ms = await until(cluster, () => primary!.mirror!.canServe(segmentId))
+  t.ok(ms < 1_500, `served again after ${ms} ms`)
+  t.equal((await mapOf(cluster)).generation, map.generation, 'nothing was changed')
+})
+
+await t.test('a store that lost something is behind where another kept all', async (t) => {
+  const { cluster, map, segmentId } = await started(t)
+  const [primary, secondary] = named(cluster, map)
+  primary!.losePower()
+  await primary!.start()
+  await until(cluster, () => secondary!.mirror!.canServe(segmentId))
+  await cluster.clock.advance(2_000)
+  const promoted = await mapOf(cluster)
+  t.equal(replicas(promoted), `${secondary!.name} ${primary!.name}`, 'the whole one is primary')
+  t.equal(promoted.segments[0]!.epoch, 0, 'nobody lost anything')
+  t.equal(promoted.segments[0]!.replicas[1]!.incarnation, primary!.store.incarnation)
+
+  primary!.losePower()
+  await primary!.start()
+  await cluster.clock.advance(3_000)
+  const kept = await mapOf(cluster)
+  t.equal(replicas(kept), `${secondary!.name} ${primary!.name}`, 'the same for a secondary')
+  t.equal(kept.segments[0]!.replicas[1]!.incarnation, primary!.store.incarnation)
+})
+
+await t.test('after a loss of power everywhere all have to be heard', async (t) => {
+  const { cluster, map, segmentId } = await started(t)
+  const [primary, secondary] = named(cluster, map)
+  for (const each of cluster.servers) each.losePower()
+  cluster.killManager()
+  await primary!.start()
+  await cluster.startManager()
+  await cluster.clock.advance(10_000)
+  t.equal((await mapOf(cluster)).generation, map.generation, 'the other may have kept all')
+  t.notOk(primary!.mirror!.canServe(segmentId))
+  await secondary!.start()
+  await cluster.clock.advance(3_000)
+  const after = await mapOf(cluster)
+  t.equal(replicas(after), `${primary!.name} ${secondary!.name}`, 'none has: both stay')
+  t.equal(after.segments[0]!.epoch, 1, 'and clients are told by an epoch')
+  t.ok(primary!.mirror!.canServe(segmentId))
+
+  for (const each of cluster.servers) each.losePower()
+  await primary!.start()
+  await cluster.clock.advance(3_000)
+  await cluster.run(cluster.admin.declareDead({ name: secondary!.name }, 9_000))
+  await cluster.clock.advance(2_000)
+  const alone = await mapOf(cluster)
+  t.equal(replicas(alone), `${primary!.name} ${secondary!.name}-`, 'an operator cuts it short')
+  t.equal(alone.segments[0]!.epoch, 2)
+  t.ok(primary!.mirror!.canServe(segmentId))
+})
+
+await t.test('a start of everything needs nobody, whoever comes first', async (t) => {
+  for (const order of [
+    [0, 1],
+    [1, 0],
+  ]) {
+    const { cluster, map, segmentId } = await started(t)
+    const rigs = named(cluster, map)
+    for (const each of rigs) each.kill()
+    cluster.killManager()
+    await cluster.clock.advance(5_000)
+    await rigs[order[0]!]!.start()
+    await cluster.clock.advance(1_000)
+    await cluster.startManager()
+    await cluster.clock.advance(5_000)
+    t.ok(rigs[order[0]!]!.mirror!.canServe(segmentId), 'the first one serves alone')
+    await rigs[order[1]!]!.start()
+    await cluster.clock.advance(3_000)
+    const after = await mapOf(cluster)
+    t.ok(
+      after.segments[0]!.replicas.every(({ state }) => state === 'in-sync'),
+      replicas(after),
+    )
+    t.equal(after.segments[0]!.epoch, 0)
+  }
+})
+
+await t.test('a fence goes through while the primary is away', async (t) => {
+  const { cluster, map } = await started(t)
+  const [primary] = named(cluster, map)
+  primary!.kill()
+  const fence = cluster.admin.fence({ volume: 'v', client: testClient }, 9_000)
+  const { map: fenced } = await cluster.run(fence)
+  t.equal(fenced.admissions[0]?.fenced, true)
+  t.ok(cluster.clock.nowMs() < 6_000, 'as soon as its lease has run out')
+  await primary!.start()
+  await cluster.clock.advance(3_000)
+  const after = await mapOf(cluster)
+  t.ok(
+    after.segments[0]!.replicas.every(({ state }) => state === 'in-sync'),
+    replicas(after),
+  )
+})
+
+await t.test('a replica that stays away is replaced', async (t) => {
+  const { cluster, map, segmentId } = await started(t, 3)
+  const [primary, secondary] = named(cluster, map)
+  const spare = cluster.servers.find((each) => each !== primary && each !== secondary)!
+  await cluster.run(cluster.admin.recovery({ graceMs: 10_000 }, 9_000))
+  secondary!.kill()
+  await cluster.clock.advance(9_000)
+  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}-`, 'not yet')
+  await cluster.clock.advance(6_000)
+  const after = await mapOf(cluster)
+  t.equal(replicas(after), `${primary!.name} ${spare.name}`, 'copied and in sync')
+  t.ok(primary!.mirror!.canServe(segmentId))
+  await secondary!.start()
+  await cluster.clock.advance(4_000)
+  t.equal(secondary!.store.replicas.size, 0, 'what comes back later gives its space back')
+
+  primary!.kill()
+  await cluster.run(cluster.admin.declareDead({ name: primary!.name }, 9_000))
+  await cluster.clock.advance(8_000)
+  t.equal(replicas(await mapOf(cluster)), `${spare.name} ${secondary!.name}`, 'at once when dead')
+})
+
+await t.test('a disk that returns errors is left', async (t) => {
+  const { cluster, map, segmentId } = await started(t, 3)
+  const [primary, secondary] = named(cluster, map)
+  const spare = cluster.servers.find((each) => each !== primary && each !== secondary)!
+  primary!.disk.failed = true
+  await cluster.clock.advance(6_000)
+  t.equal(replicas(await mapOf(cluster)), `${secondary!.name} ${spare.name}`)
+  t.ok(secondary!.mirror!.canServe(segmentId))
+})
+
+await t.test('without room nothing is given up', async (t) => {
+  const { cluster, map } = await started(t, 2)
+  const [primary, secondary] = named(cluster, map)
+  secondary!.kill()
+  await cluster.run(cluster.admin.declareDead({ name: secondary!.name }, 9_000))
+  await cluster.clock.advance(10_000)
+  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}-`)
+  await secondary!.start()
+  await cluster.clock.advance(4_000)
+  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}`)
 })
