@@ -392,6 +392,9 @@ export const mirror = {
   markedRegionsLow: 512,
   /** Then everything is flushed no more often than this. */
   clearHurryMs: 50,
+  /** Requests that must not run twice: effects remembered of one client, clients of one segment. */
+  outcomesOfClient: 1_024,
+  outcomeClients: 64,
   /** Regions outside the masks that are compared when a replica returns. */
   sampledRegions: 16,
   /** A session on which nothing was heard for so long gives way to one through another portal. */
@@ -405,8 +408,6 @@ export const mirror = {
   clearedRegions: 4_096,
   /** Replicas of a map of which it is recorded what they lack. */
   lackingReplicas: 8,
-  /** A replica's number is a LUN, of which flat addressing has so many. */
-  largestNumber: 16_383,
   /** Data of replicated writes held for all partners, beside those of clients. */
   writeBytes: 128 * MIB,
   /** Read at once to be digested: so much of the event loop's time is taken in one go at most. */

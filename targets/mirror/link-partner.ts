@@ -71,7 +71,7 @@ export class LinkPartner implements Partner {
     | undefined
 
   constructor(options: LinkPartnerOptions) {
-    assert(options.number <= limits.largestNumber, `replica number ${options.number} is no LUN`)
+    assert(options.number <= limits.replicasOnServer, `replica number ${options.number} is no LUN`)
     this.serverId = options.link.serverId
     this.#options = options
   }
@@ -148,7 +148,7 @@ export class LinkPartner implements Partner {
 
   async masks(call: PartnerCall): Promise<MaskSet> {
     const { blocks, blockBytes } = this.#options
-    const allocationLength = masksBytes(blocks, blockBytes)
+    const allocationLength = Math.min(masksBytes(blocks, blockBytes), largestCommandBytes)
     const cdb = readMasks.build({ allocationLength })
     const data = await this.#run(call, { cdb, dataInBytes: allocationLength })
     const masks = decodeMasks(Buffer.concat(data), maskBytes(blocks, blockBytes))

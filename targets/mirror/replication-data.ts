@@ -75,7 +75,7 @@ export function decodeHeartbeat(buffer: Buffer): Heartbeat | undefined {
   for (let at = beatHeader.sizeBytes; at < buffer.length; at += beatEntry.sizeBytes) {
     const { number, generation } = beatEntry.decode(buffer, at)
     const known = asGeneration(generation)
-    if (known === undefined || number <= last || number > limits.largestNumber) return undefined
+    if (known === undefined || number <= last || number > limits.replicasOnServer) return undefined
     confirmed.push({ number, generation: known })
     last = number
   }

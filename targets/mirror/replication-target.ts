@@ -181,7 +181,10 @@ export class ReplicationTarget implements ScsiTarget<PortalTask> {
   }
 
   #number(): void {
-    const entries = [...this.#entries.values()].sort((left, right) => left.number - right.number)
+    // Maps from before there were numbers have 0, and one replica of everything.
+    const entries = [...this.#entries.values()]
+      .filter(({ number }) => number > 0)
+      .sort((left, right) => left.number - right.number)
     this.#byNumber = new Map(entries.map((entry) => [entry.number, entry]))
     const heard = (primary: string) => this.#heardAtMs.get(primary) ?? Number.NEGATIVE_INFINITY
     this.#heardAtMs = new Map(entries.map(({ primary }) => [primary, heard(primary)]))

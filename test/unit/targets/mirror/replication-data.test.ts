@@ -42,7 +42,7 @@ t.test('heartbeats', async (t) => {
   const confirmed = [
     { number: 0, generation: 1 },
     { number: 7, generation: largest },
-    { number: limits.largestNumber, generation: 0 },
+    { number: limits.replicasOnServer, generation: 0 },
   ]
   const beat = { incarnation: testUuid(9), confirmed, more: true }
   t.strictSame(decodeHeartbeat(encodeHeartbeat(beat)), beat)
@@ -51,7 +51,7 @@ t.test('heartbeats', async (t) => {
   t.equal(decodeHeartbeat(encodeHeartbeat({ ...none, more: true })), undefined, 'more of nothing')
   const falling = { ...beat, confirmed: [...confirmed].reverse() }
   t.equal(decodeHeartbeat(encodeHeartbeat(falling)), undefined, 'numbers that do not grow')
-  const beyond = { ...beat, confirmed: [{ number: limits.largestNumber + 1, generation: 1 }] }
+  const beyond = { ...beat, confirmed: [{ number: limits.replicasOnServer + 1, generation: 1 }] }
   t.equal(decodeHeartbeat(encodeHeartbeat(beyond)), undefined)
   const wide = encodeHeartbeat(beat)
   wide.writeBigUInt64BE(2n ** 53n, 72 + 4)
