@@ -96,7 +96,12 @@ export class Shim {
         this.#managementPath = portals
       },
     })
-    const host = new FrontHost(clock, () => this.#offered(), this.#watch.listed)
+    const host = new FrontHost({
+      clock,
+      liveness: this.#liveness,
+      volumes: () => this.#offered(),
+      listed: this.#watch.listed,
+    })
     this.#portal = new Portal({ network, clock, log, host, policy: options.policy })
   }
 

@@ -20,18 +20,26 @@ import type {
 } from '../../src/portal/portal-host.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import type { FrontVolume } from '../device/front-volume.ts'
+import type { Liveness } from './liveness.ts'
 
 export class FrontHost implements PortalHost {
   readonly #clock: Clock
   /** Volumes that initiators may see, in the order of their names. */
   readonly #volumes: () => readonly FrontVolume[]
   readonly #listed: Promise<void>
+  readonly #liveness: Liveness
 
   /** `listed` resolves when the volumes are known: until then no login is answered. */
-  constructor(clock: Clock, volumes: () => readonly FrontVolume[], listed: Promise<void>) {
-    this.#clock = clock
-    this.#volumes = volumes
-    this.#listed = listed
+  constructor(options: {
+    readonly clock: Clock
+    readonly liveness: Liveness
+    readonly volumes: () => readonly FrontVolume[]
+    readonly listed: Promise<void>
+  }) {
+    this.#clock = options.clock
+    this.#liveness = options.liveness
+    this.#volumes = options.volumes
+    this.#listed = options.listed
   }
 
   discover(): readonly DiscoveredTarget[] {
@@ -51,7 +59,7 @@ export class FrontHost implements PortalHost {
   /** A session of the same initiator port is ended by the portal itself, after this. */
   async #harmless(session: FrontSession, portalAddress: string): Promise<void> {
     if (session.idle && !session.portalAddresses.includes(portalAddress)) {
-      session.distrust()
+      this.#liveness.distrust(session)
       return
     }
     const cancel = this.#clock.after(shim.olderSessionDeadlineMs, () =>

@@ -4,7 +4,8 @@
  * NOP-In, or a response or an R2T, which prove as much and cost a busy initiator nothing. So
  * what a dead connection had in the network cannot overtake what its initiator sends elsewhere.
  * A command that touches no block but changes what holds for others (reservations, modes, the medium)
- * waits for the same. A proof that ages is renewed beside the commands, so that these wait only after a silence.
+ * waits where a login has passed its session over: not else, for an initiator that sleeps after it
+ * (iscsi-test-cu does) could not answer. A proof that ages is renewed beside the commands, so that these wait only after a silence.
  */
 import { shim } from '../../src/base/limits.ts'
 import { anyOf, Signal } from '../../src/leg/signal.ts'
@@ -25,9 +26,17 @@ interface Proof {
 export class Liveness {
   readonly #clock: Clock
   readonly #proofs = new WeakMap<FrontSession, Proof>()
+  /** Sessions that a login has passed over, and that have proved nothing since. */
+  readonly #distrusted = new WeakSet<FrontSession>()
 
   constructor(clock: Clock) {
     this.#clock = clock
+  }
+
+  /** A login of its initiator does not wait for it; see `front-host.ts`. */
+  distrust(session: FrontSession): void {
+    session.distrust()
+    this.#distrusted.add(session)
   }
 
   /** May a command of this session be forwarded in this turn? If not, a proof was asked for. */
@@ -52,13 +61,19 @@ export class Liveness {
     const untilMs = this.#clock.nowMs() + holdStretchMs
     const ended = new Signal()
     task.whenAborted(() => ended.notify())
-    while (!this.alive(session)) {
+    while (this.#isDistrusted(session)) {
       const ms = untilMs - this.#clock.nowMs()
       if (task.aborted) return aborted
       if (ms <= 0) return busy
+      this.alive(session)
       await anyOf([ended, this.changed(session)], { clock: this.#clock, ms })
     }
     return task.aborted ? aborted : undefined
+  }
+
+  #isDistrusted(session: FrontSession): boolean {
+    if (session.provenAtMs > Number.NEGATIVE_INFINITY) this.#distrusted.delete(session)
+    return this.#distrusted.has(session)
   }
 
   #proof(session: FrontSession): Proof {

@@ -245,6 +245,8 @@ t.test('what a session that was passed over sets waits for its sign of life', as
     initiatorName: 'iqn.2026-11.example:a',
   }
   t.equal((await cluster.run(silent.login(names))).status, 0)
+  const asleep = silent.command({ cdb: Buffer.from('1b0000000100', 'hex') })
+  t.equal((await cluster.run(silent.end(asleep))).status, 0, 'not where nobody passed it over')
   const first = silent.command({ cdb: write10(0, 1), data: Buffer.alloc(512), immediateBytes: 512 })
   await cluster.pass(10)
   await silent.answerPing()
