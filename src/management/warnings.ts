@@ -1,10 +1,5 @@
 /** What an operator should know of the system as it is set up and as it stands, in sentences. Pure. */
-import type {
-  FenceStatus,
-  ReplicaStatus,
-  ServerStatus,
-  VolumeStatus,
-} from '../control/messages/admin.ts'
+import type { FenceStatus, ServerStatus, VolumeStatus } from '../control/messages/admin.ts'
 import type { VolumeMap } from '../volume/map.ts'
 import type { MissingRoom } from './recovery-room.ts'
 
@@ -30,7 +25,8 @@ export function warnings(sources: WarningSources): string[] {
       return `volume ${volume}: fence of ${client} waits for ${waitingFor.join(', ')}`
     }),
     ...sources.volumes.flatMap(replicaWarnings),
-    ...sources.maps.flatMap((map) => volumeWarnings(map, { domains, managerDomain })),
+    ...sources.maps.flatMap((map) => domainWarnings(map, domains)),
+    ...failoverWarnings(sources.maps, { domains, managerDomain }),
     ...roomWarnings(sources.missingRoom),
     ...singleCopyWarnings(sources.maps),
   ]
@@ -43,18 +39,26 @@ export interface SetUp {
   readonly managerDomain: string
 }
 
-/** Of the set-up of one volume: told when it is made, and by every status. */
+/** Of the set-up of one volume, told when it is made. */
 export function volumeWarnings(map: VolumeMap, { domains, managerDomain }: SetUp): string[] {
   if (map.copies === 1) return []
-  const texts = [...sharedDomains(map, domains)].map(([domain, names]) => {
-    return `volume ${map.name}: copies of the same data are on ${names}, all in domain ${domain}`
-  })
-  const failover = failoverWarning(map, domains, managerDomain)
-  return failover === undefined ? texts : [...texts, failover]
+  return [...domainWarnings(map, domains), ...failoverWarnings([map], { domains, managerDomain })]
 }
 
-/** A failover needs a manager that survives the failure. */
-function failoverWarning(
+/**
+ * A failover needs a manager that survives the failure. One sentence for all volumes of which the
+ * same is to be said.
+ */
+function failoverWarnings(maps: readonly VolumeMap[], { domains, managerDomain }: SetUp): string[] {
+  const byReason = new Map<string, string[]>()
+  for (const map of maps) {
+    const reason = map.copies === 1 ? undefined : whyNoFailover(map, domains, managerDomain)
+    if (reason !== undefined) byReason.set(reason, [...(byReason.get(reason) ?? []), map.name])
+  }
+  return [...byReason].map(([reason, names]) => `no automatic failover of ${list(names)} ${reason}`)
+}
+
+function whyNoFailover(
   map: VolumeMap,
   domains: ReadonlyMap<string, string>,
   managerDomain: string,
@@ -62,14 +66,18 @@ function failoverWarning(
   const names = new Set(map.segments.flatMap(({ replicas }) => replicas.map((one) => one.server)))
   const held = [...names].filter((name) => (domains.get(name) ?? '') !== '')
   if (held.length === 0) return undefined
-  const start = `volume ${map.name}: no automatic failover`
   if (managerDomain === '') {
-    return `${start} is certain: where the manager runs was not told (manager --domain)`
+    return 'is certain: in which domain the manager runs was not told (manager --domain)'
   }
   const shared = held.filter((name) => domains.get(name) === managerDomain)
   if (shared.length === 0) return undefined
-  const where = `the only manager shares domain ${managerDomain} with ${shared.join(', ')}`
-  return `${start} when that domain fails: ${where}`
+  return `when domain ${managerDomain} fails: the only manager shares it with ${shared.join(', ')}`
+}
+
+function domainWarnings(map: VolumeMap, domains: ReadonlyMap<string, string>): string[] {
+  return [...sharedDomains(map, domains)].map(([domain, names]) => {
+    return `volume ${map.name}: copies of the same data are on ${names}, all in domain ${domain}`
+  })
 }
 
 /** Segments of which one domain has several copies; the domain of a server can be told later. */
@@ -112,24 +120,21 @@ function replicaWarnings({ name, replicas }: VolumeStatus): string[] {
     }),
     ...servers.map((server) => {
       const here = wrong.filter((each) => each.server === server)
-      return `volume ${name}: the copy on ${server} is ${copyText(here)}`
+      const states = [...new Set(here.map(({ state }) => state))].join(' and ')
+      return `volume ${name}: the copy on ${server} is ${states}`
     }),
   ]
 }
 
-function copyText(replicas: readonly ReplicaStatus[]): string {
-  const states = [...new Set(replicas.map(({ state }) => state))].join(', ')
-  const bytes = replicas.reduce((sum, { behindBytes }) => sum + behindBytes, 0)
-  return bytes === 0 ? states : `${states}, ${bytes} bytes behind`
-}
-
 export function roomWarnings(missing: readonly MissingRoom[]): string[] {
   if (missing.length === 0) return []
-  const servers = list(missing.map(({ server }) => server))
+  const servers = list(
+    missing.map(({ server }) => server),
+    ' or ',
+  )
   const volumes = list([...new Set(missing.flatMap((each) => each.volumes))])
-  const what = missing.length === 1 ? 'of this server' : 'of any of these servers'
   return [
-    `no space for recovery ${what}: ${servers}; what it holds of ${volumes} finds no room on ` +
+    `no space for recovery where ${servers} is lost: what it holds of ${volumes} finds no room on ` +
       'another server in another failure domain',
   ]
 }
@@ -145,8 +150,9 @@ function singleCopyWarnings(maps: readonly VolumeMap[]): string[] {
 
 const longestList = 5
 
-function list(names: readonly string[]): string {
-  if (names.length <= longestList) return names.join(', ')
+function list(names: readonly string[], last = ' and '): string {
+  if (names.length === 1) return names[0]!
+  if (names.length <= longestList) return names.slice(0, -1).join(', ') + last + names.at(-1)
   const more = names.length - longestList
   return `${names.slice(0, longestList).join(', ')} and ${more} more`
 }

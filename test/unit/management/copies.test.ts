@@ -123,13 +123,17 @@ await t.test('domains: told with a server, or later; what they mean is said', as
   })
   const { map, warnings } = await create({})
   t.strictSame(names(map.segments), ['s1+s3'])
-  t.match(warnings, [/no automatic failover is certain: where the manager runs was not told/])
+  t.match(warnings, [/no automatic failover of v is certain: in which domain the manager runs/])
   await t.rejects(set('s1', 'no such'), { message: /domain: "no such" is not 1 to 63/ })
   await t.rejects(set('s9', 'rack-1'), { code: 'not-found' })
   t.equal((await set('s3', 'rack-1')).server.domain, 'rack-1')
   const { warnings: now } = await cluster.run(admin.status({}, 9_000))
   t.ok(now.some((text) => /copies of the same data are on s1, s3, all in domain rack-1/.test(text)))
-  t.ok(now.some((text) => /no space for recovery.*: s1, s3; .* of v finds no room/.test(text)))
+  t.ok(
+    now.some((text) =>
+      /no space for recovery where s1 or s3 is lost: .* of v finds no room/.test(text),
+    ),
+  )
   t.notOk(
     now.some((text) => /one copy/.test(text)),
     'nothing has one copy',
@@ -319,9 +323,9 @@ await t.test('warnings of the set-up of a volume', async (t) => {
   t.strictSame(warn({ s1: '', s2: '' }, ''), [], 'nobody told of domains')
   t.strictSame(warn({ s1: 'a', s2: 'b' }, 'c'), [])
   t.strictSame(warn({ s1: 'a', s2: 'b' }, 'b'), [
-    'volume vol: no automatic failover when that domain fails: the only manager shares domain b with s2',
+    'no automatic failover of vol when domain b fails: the only manager shares it with s2',
   ])
-  t.match(warn({ s1: 'a', s2: '' }, ''), [/was not told \(manager --domain\)/])
+  t.match(warn({ s1: 'a', s2: '' }, ''), [/not told \(manager --domain\)/])
   t.match(warn({ s1: 'a', s2: 'a' }, 'c'), [/on s1, s2, all in domain a/])
   const one = { ...map, copies: 1 }
   t.strictSame(volumeWarnings(one, { domains: new Map([['s1', 'a']]), managerDomain: 'a' }), [])
