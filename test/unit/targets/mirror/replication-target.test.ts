@@ -519,7 +519,7 @@ function taskOf(cdb: Buffer): PortalTask {
 
 const writeBlock = Buffer.from('8a000000000000000000000000010000', 'hex')
 
-t.test('compared again in the turn in which it begins', async (t) => {
+t.test('compared when it arrives, and again in the turn in which it begins', async (t) => {
   const rig = await setUp(t)
   const { target, volume, store } = rig.secondary
   const task = taskOf(writeBlock)
@@ -531,6 +531,10 @@ t.test('compared again in the turn in which it begins', async (t) => {
   const clearing = encodeClearing({ regions: [0], of: inSync })
   const clear = taskOf(clearRegions.build({ parameterListLength: clearing.length }))
   t.match(await target.execute(clear, [clearing]), { status: 2, sense: { asc: 0x80, ascq: 1 } })
+  for (const late of [task, clear]) {
+    const answer = { status: 2, sense: { asc: 0x80, ascq: 1 } }
+    t.match(target.arrive(late), answer, 'before any of its data are asked for')
+  }
 })
 
 t.test('what is carried out for a primary is a promise, if the replica is in sync', async (t) => {
