@@ -228,14 +228,14 @@ export class BringUpRun {
     this.#hooks.copied(region, bytes)
   }
 
-  /** Alone in the piece, when the limit lets it. */
+  /** With no write to the piece, when the limit lets it. Clients may read there meanwhile. */
   async #locked<T>(piece: BlockExtent, job: () => Promise<T>): Promise<T> {
     const { throttle, store } = this.#options
     for (let wait = throttle.wait(); wait !== undefined; wait = throttle.wait()) {
       await wait
       this.#check()
     }
-    const release = await this.#locks.exclusive(piece)
+    const release = await this.#locks.shared(piece)
     if (release === undefined) throw new PartnerFailure('lost', wasEnded)
     try {
       const cost = allocatedBytes(store, piece)

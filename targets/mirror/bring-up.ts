@@ -71,7 +71,7 @@ export class BringUp {
 
   /** What is marked as lacked in this region must stay marked. */
   pending(region: number): boolean {
-    return this.#run?.pending(region) !== false
+    return !this.receivesWrites || this.#run!.pending(region)
   }
 
   get progress(): BringUpProgress {
@@ -126,21 +126,31 @@ export class BringUp {
       },
     })
     this.#run = run
+    const watched = this.#watch(run)
     try {
       await run.run()
       this.#upToDate = true
       this.#retry.reset()
       log.info('replica is up to date', { serverId: partner.serverId, ...this.progress })
       changed()
-      while (!run.ended && partner.up) await this.#retry.untilChanged(partner)
+      await watched
     } catch (error) {
       if (!(error instanceof PartnerFailure || error instanceof StorageError)) throw error
       if (!this.#retry.stopped)
         log.warn('replica is not up to date yet', { serverId: partner.serverId, error })
     }
     run.end()
+    this.#retry.look()
+    await watched
     this.#upToDate = false
     this.#run = undefined
     changed()
+  }
+
+  /** Whatever stood behind a session that ended may have lost what it had not flushed. */
+  async #watch(run: BringUpRun): Promise<void> {
+    const { partner } = this.#options
+    while (!run.ended && partner.up) await this.#retry.untilChanged(partner)
+    run.end()
   }
 }

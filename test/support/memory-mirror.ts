@@ -109,8 +109,9 @@ export class MemoryMirror {
       const lacks =
         bringUp?.receivesWrites === true && !bringUp.pending(region) ? [bringUp.serverId] : []
       const what = { inSync: true, lacks }
-      await Promise.all(sent.map((partner) => partner.clear({ generation }, [region], what)))
+      // In the turn in which that was decided: what is marked from now on stays.
       this.masks.clear([region], what)
+      await Promise.all(sent.map((partner) => partner.clear({ generation }, [region], what)))
     } catch (error) {
       if (!(error instanceof PartnerFailure)) throw error
       for (const { serverId } of lacking) if (serverId === bringUp?.serverId) bringUp.failed()

@@ -79,6 +79,15 @@ export class MemoryPartner implements Partner {
     this.#tell()
   }
 
+  /** Its machine dies, with what was not flushed; the masks are durable. */
+  async die(): Promise<void> {
+    this.cut()
+    const { arrived, under } = this.#session
+    await arrived
+    await Promise.allSettled([...under])
+    this.store.loseUnflushed()
+  }
+
   /** Another session, when nothing of the former one can have any effect. */
   async connect(): Promise<void> {
     if (this.up) return

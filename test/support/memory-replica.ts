@@ -24,6 +24,8 @@ export class MemoryReplica implements ReplicaStore {
   flushes = 0
   /** Blocks that cannot be read until they are written again. */
   readonly unreadable = new Set<number>()
+  /** What was in a page at the last flush, of those changed since. */
+  readonly #unflushed = new Map<number, Buffer | undefined>()
   readonly #pause: () => Promise<void>
 
   constructor({
@@ -78,6 +80,16 @@ export class MemoryReplica implements ReplicaStore {
   async flush(): Promise<void> {
     await this.#pause()
     this.flushes++
+    this.#unflushed.clear()
+  }
+
+  /** The machine dies: what was not flushed is as it was before. */
+  loseUnflushed(): void {
+    for (const [page, content] of this.#unflushed) {
+      if (content === undefined) this.pages.delete(page)
+      else this.pages.set(page, content)
+    }
+    this.#unflushed.clear()
   }
 
   run(lba: number, most = this.blocks): BlockRun {
@@ -104,6 +116,7 @@ export class MemoryReplica implements ReplicaStore {
   put(lba: number, data: Buffer): void {
     let done = 0
     this.#each(lba, data.length / this.blockBytes, (page, offset, bytes) => {
+      this.#remember(page)
       const held = this.pages.get(page) ?? Buffer.alloc(pageBytes)
       this.pages.set(page, held)
       data.copy(held, offset, done, done + bytes)
@@ -114,6 +127,7 @@ export class MemoryReplica implements ReplicaStore {
 
   clear(lba: number, blocks: number): void {
     this.#each(lba, blocks, (page, offset, bytes) => {
+      this.#remember(page)
       const end = Math.min(pageBytes, (this.blocks - page * this.#pageBlocks) * this.blockBytes)
       if (offset === 0 && bytes === end) this.pages.delete(page)
       else this.pages.get(page)?.fill(0, offset, offset + bytes)
@@ -128,6 +142,12 @@ export class MemoryReplica implements ReplicaStore {
       if (!own.equals(other.pages.get(page) ?? zeros(pageBytes)[0]!)) differing.push(page)
     }
     return differing
+  }
+
+  #remember(page: number): void {
+    if (this.#unflushed.has(page)) return
+    const content = this.pages.get(page)
+    this.#unflushed.set(page, content === undefined ? undefined : Buffer.from(content))
   }
 
   #each(lba: number, blocks: number, run: (page: number, offset: number, bytes: number) => void) {
