@@ -18,6 +18,8 @@ export interface Sight {
   readonly incarnation: (serverId: string) => string | undefined
   /** Those who should use it cannot, and the manager cannot either. */
   readonly isLost: (serverId: string) => boolean
+  /** The primary answers the manager, and has not been serving for a while. */
+  readonly isIdle: (serverId: string) => boolean
   /** An operator vouches that it is off. */
   readonly isDead: (serverId: string) => boolean
   /** Its disk returned errors for this replica. */
@@ -50,7 +52,7 @@ export function neededChange(segment: Segment, sight: Sight): ReplicaChange | un
 /** Nothing speaks against it: what was not heard of is not held against it. */
 function isSound(primary: Replica, sight: Sight): boolean {
   const { serverId } = primary
-  const isOff = sight.isLost(serverId) || sight.isDead(serverId)
+  const isOff = sight.isLost(serverId) || sight.isIdle(serverId) || sight.isDead(serverId)
   return !isOff && !sight.hasFailedDisk(serverId) && !hasLost(primary, sight)
 }
 

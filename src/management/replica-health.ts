@@ -6,7 +6,7 @@
  */
 import { background } from '../base/background.ts'
 import { manager as limits } from '../base/limits.ts'
-import type { PartnerCondition, ServerFacts } from '../control/messages/server.ts'
+import type { HeldVolume, PartnerCondition, ServerFacts } from '../control/messages/server.ts'
 import type { Cancel, Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Segment, VolumeMap } from '../volume/map.ts'
@@ -39,6 +39,8 @@ export class ReplicaHealth {
   readonly #context: ReplicaHealthContext
   /** Of each server: its store when it was last heard. */
   readonly #stores = new Map<string, string>()
+  /** By server and volume: since when it has been saying that it does not serve it. */
+  readonly #idleMs = new Map<string, number>()
   readonly #cares = new Map<string, Care>()
   #stopped = false
 
@@ -46,8 +48,14 @@ export class ReplicaHealth {
     this.#context = context
   }
 
-  heard({ serverId, storeIncarnation }: ServerFacts): void {
+  heard({ serverId, storeIncarnation }: ServerFacts, held: readonly HeldVolume[]): void {
     this.#stores.set(serverId, storeIncarnation)
+    const nowMs = this.#context.clock.nowMs()
+    for (const { volumeId, serving } of held) {
+      const key = `${serverId} ${volumeId}`
+      if (serving) this.#idleMs.delete(key)
+      else if (!this.#idleMs.has(key)) this.#idleMs.set(key, nowMs)
+    }
     this.#context.suspicions.heard(serverId)
   }
 
@@ -162,6 +170,12 @@ export class ReplicaHealth {
         if (!suspicions.isSilent(serverId)) return false
         const isPrimary = serverId === primaryId
         return isPrimary ? this.#isSuspectedPrimary(volume, segment) : volume.hasMissed(serverId)
+      },
+      isIdle: (serverId) => {
+        const sinceMs = this.#idleMs.get(`${serverId} ${volumeId}`)
+        if (sinceMs === undefined || serverId !== primaryId) return false
+        const isLong = this.#context.clock.nowMs() - sinceMs >= limits.startTakesMs
+        return isLong && this.#isSilentToPartner(volume, segment)
       },
       isDead,
       hasFailedDisk: (serverId) => {

@@ -73,7 +73,7 @@ export class Volumes {
   /** The whole state of a server, as it describes it. */
   heard(facts: ServerFacts, held: readonly HeldVolume[]): void {
     const { serverId, storeIncarnation } = facts
-    this.#health.heard(facts)
+    this.#health.heard(facts, held)
     const byId = new Map(held.map((each) => [each.volumeId, each]))
     for (const [volumeId, volume] of this.#volumes) {
       const concerned = byId.has(volumeId) || serversOf(volume.map).includes(serverId)

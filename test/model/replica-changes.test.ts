@@ -237,9 +237,11 @@ function wrongIn(before: Segment, after: Segment): string | undefined {
   return servers.size === after.replicas.length ? undefined : 'two replicas on one server'
 }
 
-t.setTimeout(240_000)
+const runs = Number(process.env.PALISADE_RUNS ?? 20)
+const timeout = Math.max(240_000, runs * 5_000)
+t.setTimeout(timeout)
 
-await t.test('random histories of a mirrored volume', { timeout: 240_000 }, async (t) => {
+await t.test('random histories of a mirrored volume', { timeout }, async (t) => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { minLength: 4, maxLength: 20 }),
@@ -261,7 +263,7 @@ await t.test('random histories of a mirrored volume', { timeout: 240_000 }, asyn
         }
       },
     ),
-    { numRuns: Number(process.env.PALISADE_RUNS ?? 25) },
+    { numRuns: runs },
   )
   t.pass('no counterexample')
 })

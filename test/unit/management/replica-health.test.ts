@@ -3,6 +3,7 @@
  * after losses, after starts. The servers are the real volume states over a model of replication.
  */
 import t, { type Test } from 'tap'
+import { StorageError } from '../../../src/base/errors.ts'
 import { configurationClient } from '../../../src/control/services.ts'
 import type { VolumeMap } from '../../../src/volume/map.ts'
 import { ControlCluster, type ServerRig } from '../../support/control-cluster.ts'
@@ -115,6 +116,17 @@ await t.test('a primary that answers the manager keeps its place', async (t) => 
   cluster.paths.cut(false, primary!.name, secondary!.name)
   await cluster.clock.advance(2_000)
   t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}`)
+})
+
+await t.test('a primary that answers and cannot take the map up is replaced', async (t) => {
+  const { cluster, map, segmentId } = await started(t)
+  const [primary, secondary] = named(cluster, map)
+  t.intercept(primary!.store, 'createReplica', {
+    value: () => Promise.reject(new StorageError('no-space', 'the disk is full')),
+  })
+  await cluster.run(cluster.admin.growVolume({ name: 'v', sizeBytes: 12 * mib }, 9_000))
+  await until(cluster, () => secondary!.mirror!.canServe(segmentId))
+  t.equal(replicas(await mapOf(cluster)), `${secondary!.name} ${primary!.name}-`)
 })
 
 await t.test('a primary that is back before its lease has run out stays primary', async (t) => {
