@@ -121,8 +121,11 @@ export class StorageServer {
     await this.#calls?.close()
     if (this.#parts === undefined) return
     const { portal, store, channel, mirrors } = this.#parts
-    mirrors.stop()
+    // What waits for partners that are away has that long to end.
+    const cancel = this.#ports.clock.after(graceMs, () => mirrors.stop())
     await portal.close(graceMs)
+    cancel()
+    mirrors.stop()
     channel.close()
     await mirrors.close()
     await store.close()
@@ -256,6 +259,7 @@ export class StorageServer {
         await volumes.reopen(request)
         return {}
       },
+      records: async () => volumes.records(),
       verify: async (request) => {
         const mirrors = this.#parts?.mirrors.get(request.volumeId)
         if (mirrors === undefined) {

@@ -44,6 +44,7 @@ export class PartnerState {
   #overdue = false
   #cancelOverdue: Cancel | undefined
   #waiting: (() => void)[] = []
+  #ended = false
   #watching = false
   #cancelRetry: Cancel | undefined
 
@@ -134,6 +135,14 @@ export class PartnerState {
     })
   }
 
+  /** Nothing is asked of it any more. */
+  end(): void {
+    this.bringUp?.stop()
+    this.wake()
+    this.#ended = true
+    this.#cancelOverdue?.()
+  }
+
   /** Whoever waits looks again. */
   wake(): void {
     this.#cancelRetry?.()
@@ -162,12 +171,15 @@ export class PartnerState {
   }
 
   #watchOldest(): void {
+    if (this.#ended) return
     this.#cancelOverdue ??= this.#context.clock.after(limits.partnerCallMs, () => {
       this.#cancelOverdue = undefined
       const [oldest] = this.#calls
       if (oldest === undefined) return
       const owedMs = this.#context.clock.nowMs() - oldest.sinceMs
       if (owedMs >= limits.partnerCallMs) this.#set({ overdue: true })
+      // Nobody drops one that is behind anyway; clients do not wait for it.
+      if (this.#overdue && !this.inSync) this.partner.abandon()
       this.#watchOldest()
     })
   }

@@ -102,7 +102,7 @@ export class PrimaryState {
   /** For good. */
   end(): void {
     this.close()
-    for (const { bringUp } of this.partners) bringUp?.stop()
+    for (const partner of this.partners) partner.end()
   }
 
   /** Over and over: a session that came up meanwhile may hang like the one before. */
