@@ -93,7 +93,7 @@ export class PartnerState {
       throw error
     } finally {
       this.#calls.delete(call)
-      this.#set({ overdue: false })
+      if (this.#overdue) this.#set({ overdue: this.#owesTooLong() })
     }
   }
 
@@ -174,14 +174,18 @@ export class PartnerState {
     if (this.#ended) return
     this.#cancelOverdue ??= this.#context.clock.after(limits.partnerCallMs, () => {
       this.#cancelOverdue = undefined
-      const [oldest] = this.#calls
-      if (oldest === undefined) return
-      const owedMs = this.#context.clock.nowMs() - oldest.sinceMs
-      if (owedMs >= limits.partnerCallMs) this.#set({ overdue: true })
+      if (!this.busy) return
+      this.#set({ overdue: this.#owesTooLong() })
       // Nobody drops one that is behind anyway; clients do not wait for it.
       if (this.#overdue && !this.inSync) this.partner.abandon()
       this.#watchOldest()
     })
+  }
+
+  #owesTooLong(): boolean {
+    const [oldest] = this.#calls
+    if (oldest === undefined) return false
+    return this.#context.clock.nowMs() - oldest.sinceMs >= limits.partnerCallMs
   }
 
   #set({ failing = this.#failing, overdue = this.#overdue }): void {

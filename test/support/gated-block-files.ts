@@ -1,4 +1,5 @@
-/** BlockFiles that hold operations back until the test lets them go on. */
+/** BlockFiles that hold operations back until the test lets them go on, or fail them. */
+import { StorageError } from '../../src/base/errors.ts'
 import type { BlockFile, BlockFiles } from '../../src/ports/block-file.ts'
 
 type Operation = 'read' | 'write' | 'flush'
@@ -24,6 +25,17 @@ export class GatedBlockFiles implements BlockFiles {
     return () => {
       this.#held.splice(this.#held.indexOf(gate), 1)
       release()
+    }
+  }
+
+  /** Such operations that come from now on fail, until the answer is called. */
+  fail(name: string, operation: Operation): () => void {
+    const go = Promise.reject(new StorageError('io-error', `the test fails each ${operation}`))
+    go.catch(() => undefined)
+    const gate = { name, operation, go }
+    this.#held.push(gate)
+    return () => {
+      this.#held.splice(this.#held.indexOf(gate), 1)
     }
   }
 

@@ -14,6 +14,7 @@ import type { VolumeMap } from '../../src/volume/map.ts'
 import { StorageServer } from '../../targets/storage-server.ts'
 import { PageStore } from '../../targets/store/page-store.ts'
 import { directDigest } from './direct-digest.ts'
+import { GatedBlockFiles } from './gated-block-files.ts'
 import { Initiator } from './initiator.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryBlockFiles } from './memory-block-files.ts'
@@ -180,7 +181,7 @@ export class MemoryServer {
   readonly control: string
   readonly #cluster: MemoryCluster
   readonly #number: number
-  readonly #files = new MemoryBlockFiles()
+  readonly files = new GatedBlockFiles(new MemoryBlockFiles())
   readonly #metadata = new MemoryKeyValue()
   readonly #records = new MemoryKeyValue()
   #starts = 0
@@ -209,7 +210,7 @@ export class MemoryServer {
         records: this.#records,
         digest: directDigest,
         store: {
-          files: this.#files,
+          files: this.files,
           metadata: this.#metadata,
           random: seededRandom(this.#number * 100 + this.#starts),
           bootId: 'boot',
@@ -245,7 +246,7 @@ export class MemoryServer {
   async stampsOf(segmentId: string, lba: number, blocks: number): Promise<number[]> {
     const store = await PageStore.open({
       ...{ clock: new ManualClock(), log: quietLog, failed: () => undefined },
-      ...{ files: this.#files, metadata: this.#metadata, bootId: 'boot', capacityBytes },
+      ...{ files: this.files, metadata: this.#metadata, bootId: 'boot', capacityBytes },
       random: seededRandom(this.#number),
     })
     const data = Buffer.concat((await store.replica(segmentId)?.read(lba, blocks)) ?? [])

@@ -18,6 +18,25 @@ function replicaStates(map: VolumeMap): string {
     .join(', ')
 }
 
+/** Everything is in sync again. */
+function healed(cluster: MemoryCluster): Promise<void> {
+  return cluster.until(async () => !/behind|syncing/.test(replicaStates(await mapOf(cluster))))
+}
+
+/** Settles with its value, or `waits` when it does not within so many ms. */
+async function within<T>(
+  cluster: MemoryCluster,
+  ms: number,
+  promise: Promise<T>,
+): Promise<T | 'waits'> {
+  let value: T | 'waits' = 'waits'
+  void promise.then((settled) => {
+    value = settled
+  })
+  await cluster.pass(ms)
+  return value
+}
+
 function serverOf(cluster: MemoryCluster, map: VolumeMap, replica: number): MemoryServer {
   const { serverId } = map.segments[0]!.replicas[replica]!
   return cluster.servers.find((server) => server.serverId === serverId)!
@@ -84,5 +103,134 @@ t.test(
     const disks = await onDisks(cluster, after, [0, 8192, 16384])
     for (const stamps of Object.values(disks)) t.strictSame(stamps, [2, 3, 4])
     t.equal(Object.keys(disks).length, 2)
+  },
+)
+
+t.test('nothing is shown that is not on every copy: a read waits for the write', async (t) => {
+  const cluster = await MemoryCluster.start({ servers: 3, volumes: [volume] })
+  const map = await mapOf(cluster)
+  const [writer, reader] = [await cluster.attach('vol'), await cluster.attach('vol', { isid: 2 })]
+  t.equal(await write(cluster, writer, 0, 1), 'good')
+  const second = serverOf(cluster, map, 1)
+  second.relay.hang()
+  const writing = writer.write(0, 8, 2).answer
+  await cluster.pass(20)
+  const reading = reader.read(4, 2)
+  const elsewhere = reader.read(64, 1)
+  t.strictSame(await within(cluster, 100, elsewhere), [0], 'what does not overlap is read')
+  t.equal(await within(cluster, 500, reading), 'waits')
+  second.relay.release()
+  t.equal(describe(await cluster.run(writing)), 'good')
+  t.strictSame(await cluster.run(reading), [2, 2])
+  t.notMatch(replicaStates(await mapOf(cluster)), /behind/, 'it was not away for long')
+  await cluster.stop()
+})
+
+t.test('the primary dies: another copy takes over, and the dead one comes back', async (t) => {
+  const cluster = await MemoryCluster.start({ servers: 3, volumes: [volume] })
+  const map = await mapOf(cluster)
+  const [first, second] = [serverOf(cluster, map, 0), serverOf(cluster, map, 1)]
+  const initiator = await cluster.attach('vol')
+  t.equal(await write(cluster, initiator, 0, 1), 'good')
+  await cluster.run(first.stop())
+  const diedAtMs = cluster.clock.nowMs()
+  const answers = await cluster.run(
+    Promise.all([0, 8192, 16384].map((lba, i) => initiator.write(lba, 8, 10 + i).answer)),
+  )
+  t.strictSame(answers.map(describe), ['good', 'good', 'good'])
+  const stallMs = cluster.clock.nowMs() - diedAtMs
+  t.ok(stallMs < 5_000, `stalled for ${stallMs} ms`)
+  const promoted = await mapOf(cluster)
+  t.equal(promoted.segments[0]?.replicas[0]?.serverId, second.serverId)
+  t.match(
+    replicaStates(promoted),
+    new RegExp(`${second.name} in-sync, ${first.name} (behind|syncing)`),
+  )
+  t.strictSame(await cluster.run(initiator.read(0, 1)), [10])
+  await cluster.run(first.start())
+  await healed(cluster)
+  t.strictSame(await onDisks(cluster, await mapOf(cluster), [0, 8192, 16384]), {
+    [first.name]: [10, 11, 12],
+    [second.name]: [10, 11, 12],
+  })
+})
+
+t.test(
+  'a primary that restarts compares what was marked, though no client asks again',
+  async (t) => {
+    const cluster = await MemoryCluster.start({ servers: 2, volumes: [volume] })
+    const map = await mapOf(cluster)
+    const [first, second] = [serverOf(cluster, map, 0), serverOf(cluster, map, 1)]
+    const initiator = await cluster.attach('vol')
+    t.equal(await write(cluster, initiator, 0, 1), 'good')
+    // The write is on the primary alone when the primary and the client end.
+    second.relay.hang()
+    t.equal(await within(cluster, 50, initiator.write(0, 8, 2).answer), 'waits')
+    await cluster.run(cluster.shim.stop(0))
+    await cluster.run(first.stop())
+    await second.relay.stop()
+    second.relay.release()
+    await second.relay.resume()
+    await cluster.run(first.start())
+    await cluster.startShim()
+    const again = await cluster.attach('vol')
+    const [stamp] = await cluster.run(again.read(0, 1))
+    await healed(cluster)
+    const after = await mapOf(cluster)
+    t.match(replicaStates(after), /^s\d in-sync, s\d in-sync$/)
+    t.strictSame(await onDisks(cluster, after, [0]), {
+      [first.name]: [stamp],
+      [second.name]: [stamp],
+    })
+  },
+)
+
+t.test('three copies: two die one after the other, and both come back', async (t) => {
+  const cluster = await MemoryCluster.start({ servers: 3, volumes: [{ ...volume, mirror: 3 }] })
+  const map = await mapOf(cluster)
+  const [first, second] = [serverOf(cluster, map, 0), serverOf(cluster, map, 1)]
+  const initiator = await cluster.attach('vol')
+  t.equal(await write(cluster, initiator, 0, 1), 'good')
+  await cluster.run(first.stop())
+  t.equal(await write(cluster, initiator, 0, 2), 'good')
+  await cluster.run(second.stop())
+  t.equal(await write(cluster, initiator, 8192, 3), 'good')
+  t.strictSame(await cluster.run(initiator.read(0, 1)), [2])
+  await cluster.run(first.start())
+  await cluster.run(second.start())
+  await healed(cluster)
+  const disks = await onDisks(cluster, await mapOf(cluster), [0, 8192])
+  t.equal(Object.keys(disks).length, 3)
+  for (const stamps of Object.values(disks)) t.strictSame(stamps, [2, 3])
+})
+
+t.test('what cannot be read on one disk is read from another copy, and repaired', async (t) => {
+  const cluster = await MemoryCluster.start({ servers: 2, volumes: [volume] })
+  const map = await mapOf(cluster)
+  const first = serverOf(cluster, map, 0)
+  const initiator = await cluster.attach('vol')
+  t.equal(await write(cluster, initiator, 0, 7), 'good')
+  const readable = first.files.fail('pages', 'read')
+  t.strictSame(await cluster.run(initiator.read(2, 2)), [7, 7])
+  t.equal((await mapOf(cluster)).generation, map.generation, 'nobody is dropped for that')
+  readable()
+  t.strictSame(await cluster.run(initiator.read(0, 8)), [7, 7, 7, 7, 7, 7, 7, 7])
+  await cluster.stop()
+})
+
+t.test(
+  'a disk that does not take writes gives way to another copy, unseen by initiators',
+  async (t) => {
+    const cluster = await MemoryCluster.start({ servers: 2, volumes: [volume] })
+    const map = await mapOf(cluster)
+    const [first, second] = [serverOf(cluster, map, 0), serverOf(cluster, map, 1)]
+    const initiator = await cluster.attach('vol')
+    t.equal(await write(cluster, initiator, 0, 1), 'good')
+    const writable = first.files.fail('pages', 'write')
+    t.equal(await write(cluster, initiator, 0, 2), 'good')
+    t.equal((await mapOf(cluster)).segments[0]?.replicas[0]?.serverId, second.serverId)
+    writable()
+    t.strictSame(await cluster.run(initiator.read(0, 1)), [2])
+    await cluster.stop()
   },
 )
