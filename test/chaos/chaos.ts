@@ -77,7 +77,11 @@ async function setTheScene(cluster: HandCluster, random: () => number): Promise<
   const request = { name: volume, sizeBytes: 64 * MIB, partitions: [], mirror: 2, ...policies }
   await cluster.admin.createVolume(request, deadlineMs)
   await inSync(cluster)
-  return { cluster, shim, members, random }
+  const holders = async (): Promise<readonly string[]> => {
+    const { status } = await cluster.admin.showVolume({ name: volume }, deadlineMs)
+    return status.replicas.map(({ server }) => server)
+  }
+  return { cluster, shim, members, holders, random }
 }
 
 function openWriter({ portal }: HandShim, index: number): Promise<QemuWriter> {

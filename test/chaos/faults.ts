@@ -22,6 +22,8 @@ export interface Scene {
   readonly cluster: HandCluster
   readonly shim: HandShim
   readonly members: readonly Member[]
+  /** Names of the servers that hold a copy now, the primary first. */
+  readonly holders: () => Promise<readonly string[]>
   /** From 0 up to 1. */
   readonly random: () => number
 }
@@ -32,28 +34,54 @@ export interface Fault {
   run(scene: Scene): Promise<void>
 }
 
+type Role = 'primary' | 'secondary'
+
 export const faults: readonly Fault[] = [
-  { name: 'server killed', run: killServer },
-  { name: 'server stopped for 10 s', run: stopServer },
   { name: 'manager killed', run: killManager },
   { name: 'manager stopped for 10 s', run: stopManager },
   { name: 'shim killed', run: ({ cluster, shim }) => cluster.restartShim(shim) },
-  { name: 'path from the shim cut', run: (scene) => cut(scene, one(scene).clients) },
-  { name: 'path from the shim hung', run: (scene) => hang(scene, one(scene).clients) },
-  { name: 'path between servers cut', run: (scene) => cut(scene, one(scene).peers) },
-  { name: 'path between servers hung', run: (scene) => hang(scene, one(scene).peers) },
+  ...(['primary', 'secondary'] as const).flatMap(faultsOf),
+  {
+    name: 'path from the shim cut',
+    run: async (scene) => cut(scene, (await a('primary', scene)).clients),
+  },
+  {
+    name: 'path from the shim hung',
+    run: async (scene) => hang(scene, (await a('primary', scene)).clients),
+  },
 ]
 
-async function killServer(scene: Scene): Promise<void> {
-  const { server } = one(scene)
-  server.process.kill('SIGKILL')
-  await server.process.exited
-  await sleep(scene.random() * 8_000)
-  await scene.cluster.restartServer(server)
+function faultsOf(role: Role): Fault[] {
+  return [
+    { name: `${role} killed`, run: async (scene) => killServer(scene, await a(role, scene)) },
+    { name: `${role} stopped for 10 s`, run: async (scene) => stopServer(await a(role, scene)) },
+    {
+      name: `path to the ${role} from servers cut`,
+      run: async (scene) => cut(scene, (await a(role, scene)).peers),
+    },
+    {
+      name: `path to the ${role} from servers hung`,
+      run: async (scene) => hang(scene, (await a(role, scene)).peers),
+    },
+  ]
 }
 
-async function stopServer(scene: Scene): Promise<void> {
-  const { server } = one(scene)
+async function a(role: Role, { members, holders }: Scene): Promise<Member> {
+  const [primary, secondary] = await holders()
+  const name = role === 'primary' ? primary : secondary
+  const found = members.find(({ server }) => server.name === name)
+  if (found === undefined) throw new Error(`there is no ${role}`)
+  return found
+}
+
+async function killServer({ cluster, random }: Scene, { server }: Member): Promise<void> {
+  server.process.kill('SIGKILL')
+  await server.process.exited
+  await sleep(random() * 8_000)
+  await cluster.restartServer(server)
+}
+
+async function stopServer({ server }: Member): Promise<void> {
   server.process.kill('SIGSTOP')
   await sleep(stoppedMs)
   server.process.kill('SIGCONT')
@@ -82,8 +110,4 @@ async function hang({ random }: Scene, path: Relay): Promise<void> {
   path.hang()
   await sleep(random() * 8_000)
   path.release()
-}
-
-function one({ members, random }: Scene): Member {
-  return members[Math.floor(random() * members.length)]!
 }
