@@ -202,6 +202,8 @@ export const manager = {
   /** How often volumes that lack a copy are looked at. */
   recoveryLookMs: 1_000,
   recoveryLongestPauseMs: 60_000,
+  /** One answer of a server when a lost store is rebuilt. */
+  rebuildDeadlineMs: 10_000,
   /** Clients that are remembered as accusing one server. */
   accusers: 64,
   /** A change of replicas that came to nothing is tried again after the first, doubling. */
@@ -426,6 +428,8 @@ export const mirror = {
   /** Defaults: what one server copies for recovery in a second, and how long a replica may be away. */
   recoveryBytesPerSecond: 64 * MIB,
   recoveryGraceMs: 10 * 60_000,
+  /** A verification that gets no further is tried so often, a second apart. */
+  verifyTries: 10,
   /** Differences that a verification names; it counts all. */
   namedDifferences: 16,
 } as const

@@ -26,6 +26,7 @@ const storageServer = {
     reopen: unary(server.reopenRequestCodec, server.reopenReplyCodec),
     describe: unary(server.describeRequestCodec, server.describeReplyCodec),
     verify: unary(server.verifyRequestCodec, server.verifyReplyCodec),
+    records: unary(server.recordsRequestCodec, server.recordsReplyCodec),
   },
 } as const
 

@@ -44,6 +44,14 @@ export interface CommitExtras {
   readonly settlesFence?: boolean
 }
 
+/** What an empty store is filled with. */
+export interface StoreContent {
+  readonly term: number
+  readonly counter: number
+  readonly servers: readonly ServerRecord[]
+  readonly maps: readonly VolumeMap[]
+}
+
 export class ConfigurationStore {
   readonly term: number
   readonly #keyValue: KeyValue
@@ -85,6 +93,41 @@ export class ConfigurationStore {
     const store = new ConfigurationStore(keyValue, term, asGeneration(generation))
     await store.#read()
     return store
+  }
+
+  /** Throws where anything was ever decided in the store. */
+  static async mustBeEmpty(keyValue: KeyValue): Promise<void> {
+    const prefixes = [volumePrefix, deletedPrefix, serverPrefix, fencePrefix, counterKey]
+    for (const prefix of prefixes) {
+      if ((await keyValue.range(prefix)).length === 0) continue
+      const why = 'the configuration store is not empty, and is never rebuilt over what it holds'
+      throw new StorageError('conflict', why)
+    }
+  }
+
+  /** Fills an empty store: all or nothing. Each map gets a generation above `counter`. */
+  static async fill(keyValue: KeyValue, content: StoreContent): Promise<void> {
+    const before = await keyValue.get(termKey)
+    const term = Math.max(content.term, before === undefined ? 0 : parseNumber(termKey, before))
+    const maps = content.maps.map((map, index) => {
+      return { ...map, generation: asGeneration(content.counter + 1 + index) }
+    })
+    const counter = encodeNumber(content.counter + maps.length)
+    const filled = await keyValue.transact({
+      require: [
+        { key: termKey, value: before },
+        { key: counterKey, value: undefined },
+      ],
+      put: [
+        { key: termKey, value: encodeNumber(term) },
+        { key: counterKey, value: counter },
+        ...maps.map((map) => ({ key: volumeKey(map.volumeId), value: volumeMapCodec.encode(map) })),
+        ...content.servers.map((record) => {
+          return { key: serverKey(record.serverId), value: serverRecordCodec.encode(record) }
+        }),
+      ],
+    })
+    if (!filled) throw new StorageError('in-use', 'a manager opened the store just now')
   }
 
   get counter(): Generation {

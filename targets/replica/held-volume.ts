@@ -83,6 +83,10 @@ export class HeldVolume {
     return new HeldVolume(context, { map, order: noOrder, confirmedGeneration: 0, inSync: [] })
   }
 
+  get record(): VolumeRecord {
+    return this.#record
+  }
+
   get map(): VolumeMap {
     return this.#record.map
   }

@@ -8,6 +8,7 @@ import type {
   ActivateRequest,
   CloseRequest,
   Order,
+  RecordsReply,
   ReopenRequest,
   SegmentIncarnation,
 } from '../../src/control/messages/server.ts'
@@ -58,6 +59,11 @@ export class HeldVolumes {
   async reopen({ order, volumeId, closed }: ReopenRequest): Promise<void> {
     this.#meet(order)
     this.#find(volumeId).reopen(order, closed)
+  }
+
+  /** What a configuration store that was lost is rebuilt from. */
+  records(): RecordsReply {
+    return { records: this.all().map(({ record }) => record), term: this.#term }
   }
 
   /** Call when the store's incarnation or its replicas changed. */

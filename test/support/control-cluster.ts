@@ -218,6 +218,7 @@ export class ServerRig {
           return {}
         },
         describe: async () => ({ ...this.#describe(volumes), counters: [] }),
+        records: async () => volumes.records(),
         verify: async (request) => this.verify(request),
       }),
     )

@@ -1528,6 +1528,22 @@ export const descriptor = {
             }
           }
         },
+        "RecordsRequest": {
+          "fields": {}
+        },
+        "RecordsReply": {
+          "fields": {
+            "records": {
+              "rule": "repeated",
+              "type": "VolumeRecord",
+              "id": 1
+            },
+            "term": {
+              "type": "uint64",
+              "id": 2
+            }
+          }
+        },
         "InSyncMark": {
           "fields": {
             "segmentId": {

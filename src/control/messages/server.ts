@@ -1,7 +1,7 @@
 /** What a manager asks of a storage server (proto/server.proto), and what both keep of it. */
 import type { Generation } from '../../volume/generation.ts'
 import type { VolumeMap } from '../../volume/map.ts'
-import { codec } from '../codec.ts'
+import { codec, type Wire } from '../codec.ts'
 import { codecWithMap, withField } from '../conversions.ts'
 import { volumeMapConversion } from './map.ts'
 
@@ -177,6 +177,13 @@ export interface VolumeRecord {
   /** Of each segment held here: the newest generation in which this replica was in sync. */
   readonly inSync: readonly InSyncMark[]
 }
+/** All that a server holds, or held: an empty configuration store is rebuilt from it. */
+export type RecordsRequest = Record<string, never>
+export interface RecordsReply {
+  readonly records: readonly VolumeRecord[]
+  /** The highest that any manager has shown. */
+  readonly term: number
+}
 export interface InSyncMark {
   readonly segmentId: string
   readonly generation: Generation
@@ -219,6 +226,14 @@ export const verifyRequestCodec = codec<VerifyRequest>('VerifyRequest')
 export const verifyReplyCodec = codec<VerifyReply>('VerifyReply')
 export const describeRequestCodec = codec<DescribeRequest>('DescribeRequest')
 export const describeReplyCodec = codec<DescribeReply>('DescribeReply')
+export const recordsRequestCodec = codec<RecordsRequest>('RecordsRequest')
+export const recordsReplyCodec = codec<RecordsReply>('RecordsReply', {
+  toWire: (reply) => ({ ...reply, records: reply.records.map(recordToWire) }),
+  fromWire: (wire) => {
+    const records = (wire.records as Wire[]).map(recordFromWire)
+    return { ...wire, records } as unknown as RecordsReply
+  },
+})
 export const volumeRecordCodec = codecWithMap<VolumeRecord>('VolumeRecord')
 export const serverRecordCodec = codec<ServerRecord>('ServerRecord')
 export const recoverySettingsCodec = codec<RecoverySettings>('RecoverySettings')
@@ -227,6 +242,14 @@ export const pendingFenceCodec = codec<PendingFence>('PendingFence')
 /** Below zero: `left` is older. */
 export function compareOrders(left: Order, right: Order): number {
   return left.term === right.term ? left.number - right.number : left.term - right.term
+}
+
+function recordToWire(record: VolumeRecord): object {
+  return withField(record, 'map', (map) => volumeMapConversion.toWire(map as VolumeMap))
+}
+
+function recordFromWire(wire: Wire): object {
+  return withField(wire, 'map', (map) => volumeMapConversion.fromWire(map as Wire))
 }
 
 export function activateToWire(request: ActivateRequest): object {
