@@ -14,6 +14,7 @@ import type { Log } from '../../src/ports/log.ts'
 import type { Random } from '../../src/ports/random.ts'
 import type { BlockExtent } from '../../src/scsi/logical-unit.ts'
 import type { Generation } from '../../src/volume/generation.ts'
+import type { ActivityView } from './clearing-choice.ts'
 import { allocatedBytes, type ContentStore } from './digests.ts'
 import { JobLocks } from './job-locks.ts'
 import type { MaskSet } from './mask-set.ts'
@@ -32,6 +33,8 @@ export interface BringUpRunOptions {
   /** This server's own replica. */
   readonly store: ContentStore
   readonly masks: Pick<SegmentMasks, 'inSync' | 'lacks' | 'label' | 'snapshot' | 'mark'>
+  /** Of clients' writes to this segment. */
+  readonly activity: Pick<ActivityView, 'quietSince'>
   /** The other in-sync replicas. */
   readonly inSync: readonly Partner[]
   readonly regions: Regions
@@ -248,28 +251,33 @@ export class BringUpRun {
   }
 
   async #finish(): Promise<void> {
-    const { partner, masks, generation, flushOwn } = this.#options
+    const { partner, masks, generation, flushOwn, clock } = this.#options
+    const beganMs = clock.nowMs()
+    const theirs = await partner.masks(this.#call)
     await Promise.all([partner.flush(this.#call), flushOwn()])
     const known = masks.snapshot(generation)
     const others = known.lacks.filter(({ serverId }) => serverId !== partner.serverId)
     await partner.takeMasks(this.#call, { ...known, lacks: others })
-    await this.#clearOld()
+    await this.#clearOld(theirs, beganMs)
     this.#check()
   }
 
   /**
-   * What it had marked as in doubt is equal now and flushed. What is marked here stays marked there;
-   * what is marked from this turn on comes after the clear on the session.
+   * Everything that it was sent is marked there as in doubt, because this server might lose it; what
+   * nobody has touched since the flush began is durable on both now. What is marked here is in doubt
+   * among others and stays marked there. What is written from this turn on is marked after the
+   * clear, for it comes after it on the session.
    */
-  async #clearOld(): Promise<void> {
-    const { partner, masks, regions } = this.#options
-    const theirs = RegionMask.fromBuffer((await partner.masks(this.#call)).inSync, regions.count)
-    const old = [...theirs].filter((region) => !masks.inSync.has(region))
-    for (let from = 0; from < old.length; from += mirror.markedRegions) {
-      // Looked at again in the turn in which it is sent.
-      const some = old.slice(from, from + mirror.markedRegions)
-      const still = some.filter((region) => !masks.inSync.has(region))
-      if (still.length > 0) await partner.clear(this.#call, still, { inSync: true, lacks: [] })
+  async #clearOld(theirs: MaskSet, beganMs: number): Promise<void> {
+    const { partner, masks, regions, activity } = this.#options
+    const marked = [...RegionMask.fromBuffer(theirs.inSync, regions.count)]
+    for (let from = 0; from < marked.length; from += mirror.markedRegions) {
+      const some = marked.slice(from, from + mirror.markedRegions)
+      // Looked at in the turn in which it is sent.
+      const old = some.filter(
+        (region) => !masks.inSync.has(region) && activity.quietSince(region, beganMs),
+      )
+      if (old.length > 0) await partner.clear(this.#call, old, { inSync: true, lacks: [] })
     }
   }
 }

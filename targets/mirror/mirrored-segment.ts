@@ -15,6 +15,7 @@ import type { ReplicaStore } from '../store/replica-store.ts'
 import { BringUp } from './bring-up.ts'
 import { Clearing, type ClearingPartner } from './clearing.ts'
 import { Comparison } from './comparison.ts'
+import { CountedPartner } from './counted-partner.ts'
 import { leaseTerms } from './leases.ts'
 import type { MirrorServer } from './mirror-server.ts'
 import { PartnerState } from './partner-state.ts'
@@ -170,9 +171,15 @@ export class MirroredSegment {
       segmentId: this.segmentId,
       partners: this.#primary?.conditions() ?? [],
       primarySilent,
-      comparingBytes: this.#comparison?.progress.pendingBytes ?? 0,
+      comparingBytes: this.#comparingBytes,
       diskFailed: this.#diskFailed || this.#masks.failure !== undefined,
     }
+  }
+
+  get #comparingBytes(): number {
+    if (this.#primary === undefined || this.#primary.inSync.length === 0) return 0
+    if (this.#comparison?.merged === true) return this.#comparison.progress.pendingBytes
+    return this.#doubt ? this.#masks.bytesOf(this.#masks.inSync) : 0
   }
 
   #serve(map: VolumeMap, segmentId: string): void {
@@ -197,7 +204,7 @@ export class MirroredSegment {
     if (store === undefined) return undefined
     const { server, log } = this.#context
     return {
-      partners: inSync.map(({ partner }) => partner),
+      partners: inSync.map((state) => new CountedPartner(state)),
       store,
       regions: this.#regions,
       copy: new RegionCopy({ store, digests: server.digests, generation }),
@@ -249,7 +256,7 @@ export class MirroredSegment {
     const { generation } = primary
     const comparison = new Comparison({
       masks: this.#masks,
-      partners: primary.inSync.map(({ partner }) => partner),
+      partners: primary.inSync.map((state) => new CountedPartner(state)),
       behind: primary.behind,
       generation,
       regions: this.#regions,
@@ -257,9 +264,6 @@ export class MirroredSegment {
       locks: this.locks,
       clock: server.clock,
       log,
-      failed: (partner, { kind }) => {
-        primary.inSync.find((each) => each.partner === partner)?.failed(kind)
-      },
     })
     this.#comparison = comparison
     background(
@@ -289,11 +293,13 @@ export class MirroredSegment {
     for (const state of primary.partners) {
       if (state.inSync || state.bringUp !== undefined) continue
       const bringUp = new BringUp({
-        partner: state.partner,
+        partner: new CountedPartner(state),
         generation,
         store,
         masks: this.#masks,
-        inSync: primary.inSync.map(({ partner }) => partner),
+        activity: this.activity,
+        activity: this.activity,
+        inSync: primary.inSync.map((other) => new CountedPartner(other)),
         regions: this.#regions,
         copy: new RegionCopy({ store, digests: server.digests, generation }),
         locks: this.locks,

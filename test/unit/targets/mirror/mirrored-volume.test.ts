@@ -1,5 +1,6 @@
 /** A mirrored volume in a whole cluster: every write on every copy, whoever is cut off or comes back. */
 import t from 'tap'
+import { type StorageServerClient, storageServerClient } from '../../../../src/control/services.ts'
 import type { VolumeMap } from '../../../../src/volume/map.ts'
 import { describe, type Initiator } from '../../../support/initiator.ts'
 import { MemoryCluster, type MemoryServer } from '../../../support/memory-cluster.ts'
@@ -184,6 +185,71 @@ t.test(
     })
   },
 )
+
+/** Orders of a manager of a later term, given by the test: the real one has stopped. */
+function ordersTo(cluster: MemoryCluster, { control }: MemoryServer): StorageServerClient {
+  return storageServerClient(cluster.rpc.host('test').channel(control))
+}
+
+t.test(
+  'a close ends though a copy hangs; what it interrupted is compared after a reopen',
+  async (t) => {
+    const cluster = await MemoryCluster.start({ servers: 2, volumes: [volume] })
+    const map = await mapOf(cluster)
+    const { volumeId } = map
+    const [first, second] = [serverOf(cluster, map, 0), serverOf(cluster, map, 1)]
+    const initiator = await cluster.attach('vol')
+    t.equal(await write(cluster, initiator, 0, 1), 'good')
+    await cluster.run(cluster.manager.stop())
+    second.relay.hang()
+    const writing = initiator.write(0, 8, 2).answer
+    t.equal(await within(cluster, 50, writing), 'waits')
+    const orders = ordersTo(cluster, first)
+    const closedBy = { term: 1_000, number: 1 }
+    const closing = orders.close({ order: closedBy, volumeId }, 9_000)
+    const closed = await cluster.run(closing)
+    t.match(closed, { generation: map.generation, leaseLeftMs: 0 })
+    t.ok(closed.drainedMs > 300 && closed.drainedMs < 1_500, `drained in ${closed.drainedMs} ms`)
+    t.ok(closed.segments[0]!.comparingBytes > 0, 'what was interrupted is to be compared')
+    // What is still on its way never arrives, and nobody sends it again.
+    await cluster.run(cluster.shim.stop(0))
+    await second.relay.stop()
+    second.relay.release()
+    await second.relay.resume()
+    const order = { term: 1_000, number: 2 }
+    await cluster.run(orders.reopen({ order, volumeId, closed: closedBy }, 9_000))
+    await cluster.until(async () => {
+      const { volumes } = await cluster.run(orders.describe({}, 1_000))
+      const [segment] = volumes[0]!.segments
+      return segment?.comparingBytes === 0 && segment.partners[0]?.state === 'confirming'
+    })
+    t.strictSame(await onDisks(cluster, map, [0]), { [first.name]: [2], [second.name]: [2] })
+  },
+)
+
+t.test('a copy that was closed says for how long a lease may run that it confirmed', async (t) => {
+  const cluster = await MemoryCluster.start({ servers: 2, volumes: [volume] })
+  const map = await mapOf(cluster)
+  const { volumeId, leaseMs } = map
+  const [first, second] = [serverOf(cluster, map, 0), serverOf(cluster, map, 1)]
+  const initiator = await cluster.attach('vol')
+  t.equal(await write(cluster, initiator, 0, 1), 'good')
+  await cluster.run(cluster.manager.stop())
+  const closing = ordersTo(cluster, second).close(
+    { order: { term: 1_000, number: 1 }, volumeId },
+    9_000,
+  )
+  const { leaseLeftMs } = await cluster.run(closing)
+  t.ok(leaseLeftMs > leaseMs * 0.7 && leaseLeftMs <= leaseMs * 1.1, `${leaseLeftMs} ms`)
+  await cluster.pass(leaseLeftMs)
+  const reading = initiator.read(0, 1).catch(() => 'lost with the shim')
+  t.equal(await within(cluster, 500, reading), 'waits', 'no read after the lease')
+  const served = ordersTo(cluster, first).describe({}, 1_000)
+  const refusals = (await cluster.run(served)).counters[0]!.refusals
+  t.ok(refusals.some(({ reason }) => reason === 4))
+  await cluster.run(cluster.shim.stop(0))
+  for (const server of cluster.servers) await cluster.run(server.stop())
+})
 
 t.test('three copies: two die one after the other, and both come back', async (t) => {
   const cluster = await MemoryCluster.start({ servers: 3, volumes: [{ ...volume, mirror: 3 }] })
