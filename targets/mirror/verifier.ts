@@ -3,8 +3,11 @@
  * server is the primary: it rests while the volume is closed and goes on where it was under the next
  * map. What it found stays until the next one is asked for. The comparing itself is Verification's.
  */
+import { background } from '../../src/base/background.ts'
+import { toError } from '../../src/base/errors.ts'
+import { mirror as limits } from '../../src/base/limits.ts'
 import type { Difference, SegmentVerification } from '../../src/control/messages/server.ts'
-import type { Clock } from '../../src/ports/clock.ts'
+import type { Cancel, Clock } from '../../src/ports/clock.ts'
 import { Verification, type VerificationOptions } from './verification.ts'
 
 /** What a comparison works with under one map. */
@@ -36,6 +39,9 @@ export class Verifier {
   #run: Verification | undefined
   /** By those before `#run`. */
   #found: Found = nothing
+  /** Tries that ended where they began: a copy may not know the newest map yet, or be away. */
+  #failures = 0
+  #cancelRetry: Cancel | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -43,9 +49,11 @@ export class Verifier {
 
   /** Takes the place of one that runs. */
   start(repair: boolean): void {
+    this.#cancelRetry?.()
     this.#run?.stop()
     this.#run = undefined
     this.#found = nothing
+    this.#failures = 0
     this.#asked = { repair, startedMs: this.#clock.nowMs() }
     this.#go()
   }
@@ -60,10 +68,10 @@ export class Verifier {
   /** The segment is not served for now. */
   rest(): void {
     this.#bench = undefined
-    if (this.#run?.progress.state !== 'running') return
-    this.#run.stop()
-    this.#found = this.#sum()
-    this.#run = undefined
+    this.#cancelRetry?.()
+    if (this.#state() !== 'running') return
+    this.#run?.stop()
+    this.#keepFound()
   }
 
   /** Another server is the primary. */
@@ -92,7 +100,26 @@ export class Verifier {
     if (this.#bench.partners.length === 0) return
     const { repair } = this.#asked
     const { nextRegion } = this.#found
-    this.#run = new Verification({ ...this.#bench, repair, firstRegion: nextRegion })
+    const run = new Verification({ ...this.#bench, repair, firstRegion: nextRegion })
+    const { log } = this.#bench
+    this.#run = run
+    background(
+      run.ended.then(() => this.#ended(run, nextRegion)),
+      (error) => log.error('comparing copies failed', { error: toError(error) }),
+    )
+  }
+
+  #ended(run: Verification, firstRegion: number): void {
+    if (this.#run !== run || run.progress.state !== 'failed') return
+    this.#failures = run.progress.nextRegion > firstRegion ? 1 : this.#failures + 1
+    if (this.#failures >= limits.verifyTries) return
+    this.#keepFound()
+    this.#cancelRetry = this.#clock.after(limits.retryLongestMs, () => this.#go())
+  }
+
+  #keepFound(): void {
+    this.#found = this.#sum()
+    this.#run = undefined
   }
 
   #state(): Said['state'] {
