@@ -20,6 +20,7 @@ import { applyConfigFile, collect, parseCount, requireOption } from './config-fi
 import { exitCode } from './exit-codes.ts'
 import { printJson, printLines } from './output.ts'
 import { withProgramOptions } from './program-options.ts'
+import { addRebuildCommand } from './rebuild.ts'
 import { untilStopped } from './until-stopped.ts'
 
 export interface ManagerCommandOptions {
@@ -56,6 +57,7 @@ export function addManagerCommand(program: Command): void {
     await applyConfigFile(command)
     await runManager(command.opts<ManagerCommandOptions>())
   })
+  addRebuildCommand(command, directoryFormat)
 }
 
 /** `wrap` gives the manager other ports: a test may give some that end the process. */
