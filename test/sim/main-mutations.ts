@@ -30,7 +30,7 @@ interface Found {
 /** A copy of the program without the guard; throws where the guard is not found. */
 async function mutant(mutation: Mutation): Promise<string> {
   const directory = await mkdtemp(join(dirname(values.dist), 'dist-mutant-'))
-  for (const part of ['src', 'targets', 'initiator-shim', 'test/sim']) {
+  for (const part of ['src', 'targets', 'initiator-shim', 'test/sim', 'test/support']) {
     await cp(join(values.dist, part), join(directory, part), { recursive: true })
   }
   const file = join(directory, mutation.file)
@@ -64,7 +64,7 @@ async function hunt(mutation: Mutation): Promise<Found | undefined> {
       return { seed: Number(seed), by, what }
     }
     if (code === 0) return undefined
-    return { seed: Number(values.seed), by: 'crash', what: said.slice(-300) }
+    throw new Error(`the simulator does not run: ${said.slice(-500)}`)
   } finally {
     await rm(directory, { recursive: true })
   }

@@ -3,6 +3,7 @@
  * all that was asked must be answered, all is read once more, and the history must have an order.
  */
 import { checkHistory } from './checks/history-check.ts'
+import { checkReplicas } from './checks/replicas-check.ts'
 import type { Violation } from './checks/violations.ts'
 import { Cluster } from './cluster/cluster.ts'
 import { strike } from './faults/faults.ts'
@@ -45,6 +46,9 @@ export async function simulate(options: SimulationOptions): Promise<Result> {
     scheduleFaults(cluster, plan)
     await world.run(() => violations.all.length > 0, plan.loadMs)
     if (violations.all.length === 0) await settle(cluster)
+    if (violations.all.length === 0 && plan.volumes.some(({ mirror }) => mirror > 1)) {
+      await checkReplicas(cluster)
+    }
     checkHistory(history, violations)
   } catch (error) {
     violations.report('simulator', error)

@@ -6,7 +6,6 @@
 import { StorageError } from '../../../src/base/errors.ts'
 import { pageBytes } from '../../../src/base/limits.ts'
 import { type AdminClient, adminClient } from '../../../src/control/services.ts'
-import type { VolumeMap } from '../../../src/volume/map.ts'
 import { Violations } from '../checks/violations.ts'
 import { FrontSession } from '../load/front-session.ts'
 import { History } from '../load/history.ts'
@@ -19,8 +18,10 @@ import { SimNetwork } from '../world/sim-network.ts'
 import type { SimProcess } from '../world/sim-process.ts'
 import { SimRpc } from '../world/sim-rpc.ts'
 import type { World } from '../world/world.ts'
+import { CommittedMaps } from './committed-maps.ts'
 import { Fences } from './fences.ts'
-import { holdsBlock, hotBlocks } from './geometry.ts'
+import { hotBlocks } from './geometry.ts'
+import { Losses } from './losses.ts'
 import { managerControl, SimManager } from './sim-manager.ts'
 import { SimServer } from './sim-server.ts'
 import { SimShim } from './sim-shim.ts'
@@ -40,7 +41,8 @@ export class Cluster {
   readonly shims: readonly SimShim[]
   readonly initiators: SimInitiator[] = []
   readonly admin: AdminClient
-  readonly maps = new Map<number, VolumeMap>()
+  readonly maps: CommittedMaps
+  readonly losses: Losses
   readonly volumes: LoadVolume[] = []
   readonly fences: Fences
   readonly #plan: Plan
@@ -71,10 +73,8 @@ export class Cluster {
     this.#administrator = new Machine(world, 'a').start('administrator')
     this.admin = adminClient(rpc.of(this.#administrator).channel(managerControl))
     this.fences = new Fences(this)
-    for (const server of this.servers) {
-      server.machine.onPowerLoss(() => this.#lose(server))
-      server.disk.onLoss = () => this.#lose(server)
-    }
+    this.maps = new CommittedMaps(this.manager.store)
+    this.losses = new Losses(this)
   }
 
   /** A little more than the volumes can fill. */
@@ -132,7 +132,7 @@ export class Cluster {
     } as const
     const creating = this.#patiently(() => this.admin.createVolume(request, 9_000))
     const { map } = await this.world.until(creating, setupMs)
-    this.maps.set(number, map)
+    this.maps.follow(number, map)
     const hot = hotBlocks(map, this.world.chance.fork(`hot ${name}`))
     this.volumes.push({ number, name, blocks: map.blocks, hot })
   }
@@ -214,13 +214,5 @@ export class Cluster {
 
   administer(chance: Chance): void {
     this.fences.act(chance)
-  }
-
-  #lose({ serverId }: SimServer): void {
-    const atMs = this.world.nowMs
-    for (const [volume, map] of this.maps) {
-      const holds = (lba: number): boolean => holdsBlock(map, serverId, lba)
-      this.history.add({ what: 'loss', volume, holds, atMs })
-    }
   }
 }

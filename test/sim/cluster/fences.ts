@@ -87,12 +87,11 @@ export class Fences {
   }
 
   async #grow(volume: LoadVolume, pages: number): Promise<void> {
-    const { admin, maps } = this.#cluster
+    const { admin } = this.#cluster
     const sizeBytes = volume.blocks * 512 + pages * pageBytes
     const request = { name: volume.name, sizeBytes }
     await this.#try(`grow ${volume.name}`, async () => {
       const { map } = await admin.growVolume(request, callDeadlineMs)
-      maps.set(volume.number, map)
       volume.blocks = map.blocks
     })
   }

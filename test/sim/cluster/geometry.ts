@@ -1,18 +1,15 @@
 /** Where the blocks of a volume lie, and which of them are worth writing to. */
 import { pageBytes } from '../../../src/base/limits.ts'
-import type { VolumeMap } from '../../../src/volume/map.ts'
+import type { Segment, VolumeMap } from '../../../src/volume/map.ts'
 import { Routing } from '../../../src/volume/routing.ts'
 import type { Chance } from '../world/chance.ts'
 
 const pageBlocks = pageBytes / 512
 const farApart = 4
 
-/** Is the only copy of this block on the server? */
-export function holdsBlock(map: VolumeMap, serverId: string, lba: number): boolean {
-  if (lba >= map.blocks) return false
-  const [piece] = new Routing(map).route(lba, 1)
-  const replicas = piece?.segment.replicas ?? []
-  return replicas.length === 1 && replicas[0]!.serverId === serverId
+/** The segment that holds a block; undefined beyond the end. */
+export function segmentOf(map: VolumeMap, lba: number): Segment | undefined {
+  return lba < map.blocks ? new Routing(map).route(lba, 1)[0]?.segment : undefined
 }
 
 /** A few blocks, most of them where something ends: operations have to meet. */

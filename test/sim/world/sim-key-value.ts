@@ -19,6 +19,8 @@ export interface KeyValueFaults {
 
 export class SimKeyValue {
   readonly faults: KeyValueFaults = { slowMs: 0, failing: 0, lateMs: 0 }
+  /** Called after every transaction that came in force. */
+  onChange: () => void = () => undefined
   readonly #machine: Machine
   readonly #chance: Chance
   #entries = new Map<string, Buffer>()
@@ -37,6 +39,11 @@ export class SimKeyValue {
 
   restore(entries: ReadonlyMap<string, Buffer>): void {
     this.#entries = new Map(entries)
+  }
+
+  /** What is in force now, for those who watch. */
+  *under(prefix: string): Generator<Buffer> {
+    for (const [key, value] of this.#entries) if (key.startsWith(prefix)) yield value
   }
 
   of(process: SimProcess): KeyValue {
@@ -125,6 +132,7 @@ export class SimKeyValue {
     }
     for (const { key, value } of put) this.#entries.set(key, Buffer.from(value))
     for (const key of remove) this.#entries.delete(key)
+    this.onChange()
     return true
   }
 }

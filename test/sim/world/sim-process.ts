@@ -4,6 +4,7 @@
  * machine, a blocked event loop) gets all that came meanwhile when it goes on.
  */
 import type { Cancel, Clock } from '../../../src/ports/clock.ts'
+import type { Chance } from './chance.ts'
 import type { Machine } from './machine.ts'
 
 type Source = 'timer' | 'input'
@@ -14,6 +15,7 @@ export class SimProcess {
   readonly machine: Machine
   readonly name: string
   readonly #startedAtMs: number
+  readonly #jitter: Chance
   readonly #deathListeners: ((death: Death) => void)[] = []
   #alive = true
   #goesOnAtMs = 0
@@ -24,6 +26,7 @@ export class SimProcess {
     this.machine = machine
     this.name = name
     this.#startedAtMs = machine.monotonicMs
+    this.#jitter = machine.world.chance.fork(`timers ${name} ${machine.world.nowMs}`)
   }
 
   get alive(): boolean {
@@ -76,10 +79,12 @@ export class SimProcess {
     }
   }
 
+  /** Node counts whole milliseconds, at least one, from the time its loop looked last. */
   #timer(delayMs: number, run: () => void): Cancel {
     const { machine } = this
     const { world } = machine
-    const dueMs = machine.monotonicMs + delayMs
+    const wholeMs = Math.max(1, Math.trunc(delayMs))
+    const dueMs = machine.monotonicMs + wholeMs + this.#jitter.between(-0.8, 0.8)
     let cancel: Cancel
     let cancelled = false
     const arm = (): void => {

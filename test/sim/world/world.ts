@@ -9,6 +9,8 @@ import { EventQueue } from './event-queue.ts'
 /** Asked for together, they share one round through Node's loop; promises settle between any two. */
 const turnsAtOnce = 64
 const notesKept = 400
+/** Events of one instant: more is a loop that waits for nothing. */
+const mostAtOnce = 100_000
 
 export class World {
   readonly chance: Chance
@@ -18,6 +20,8 @@ export class World {
   #nowMs = 0
   #fingerprint = 0x811c9dc5
   #events = 0
+  /** Events of this instant so far. */
+  #instant = 0
 
   /** `print` gets each note at once. */
   constructor(seed: number, print?: (line: string) => void) {
@@ -116,6 +120,8 @@ export class World {
     const run = event?.run
     if (event === undefined || run === undefined) return
     event.run = undefined
+    this.#instant = event.atMs === this.#nowMs ? this.#instant + 1 : 0
+    if (this.#instant > mostAtOnce) throw new Error(`time stands still at ${event.atMs} ms`)
     this.#nowMs = event.atMs
     this.#events++
     this.#mix(event.sequence)
