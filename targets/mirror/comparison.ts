@@ -36,8 +36,6 @@ export interface ComparisonOptions {
   readonly locks: RangeLocks
   readonly clock: Clock
   readonly log: Log
-  /** What a partner could not do: the manager may want to know. */
-  readonly failed?: (partner: Partner, failure: PartnerFailure) => void
 }
 
 export interface ComparisonProgress {
@@ -202,16 +200,10 @@ export class Comparison {
         return
       } catch (error) {
         if (!(error instanceof PartnerFailure)) throw error
-        await this.#afterFailure(partner, error)
+        if (partner.up) await this.#retry.delay()
+        else await this.#retry.untilUp(partner)
       }
     }
-  }
-
-  async #afterFailure(partner: Partner, failure: PartnerFailure): Promise<void> {
-    if (this.#stopped) return
-    this.#options.failed?.(partner, failure)
-    if (partner.up) await this.#retry.delay()
-    else await this.#retry.untilUp(partner)
   }
 
   async #work(): Promise<void> {

@@ -298,7 +298,6 @@ export class MirroredSegment {
         store,
         masks: this.#masks,
         activity: this.activity,
-        activity: this.activity,
         inSync: primary.inSync.map((other) => new CountedPartner(other)),
         regions: this.#regions,
         copy: new RegionCopy({ store, digests: server.digests, generation }),

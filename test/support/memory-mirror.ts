@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { mirror } from '../../src/base/limits.ts'
+import type { Clock } from '../../src/ports/clock.ts'
 import type { Digest } from '../../src/ports/digest.ts'
 import type { Generation } from '../../src/volume/generation.ts'
 import type { BringUp } from '../../targets/mirror/bring-up.ts'
@@ -13,9 +14,11 @@ import { PageDigests } from '../../targets/mirror/digests.ts'
 import { MaskStore } from '../../targets/mirror/mask-store.ts'
 import { PartnerFailure } from '../../targets/mirror/partner.ts'
 import { RangeLocks } from '../../targets/mirror/range-locks.ts'
+import { RegionActivity } from '../../targets/mirror/region-activity.ts'
 import { RegionCopy } from '../../targets/mirror/region-copy.ts'
 import { Regions } from '../../targets/mirror/regions.ts'
 import type { SegmentMasks } from '../../targets/mirror/segment-masks.ts'
+import { ManualClock } from './manual-clock.ts'
 import { MemoryBlockFiles } from './memory-block-files.ts'
 import type { MemoryPartner } from './memory-partner.ts'
 import { MemoryReplica } from './memory-replica.ts'
@@ -43,6 +46,7 @@ export interface MemoryMirrorOptions {
   readonly blocks: number
   readonly masks: SegmentMasks
   readonly pause?: () => Promise<void>
+  readonly clock?: Clock
 }
 
 export class MemoryMirror {
@@ -50,6 +54,7 @@ export class MemoryMirror {
   readonly masks: SegmentMasks
   readonly regions: Regions
   readonly locks = new RangeLocks()
+  readonly activity: RegionActivity
   readonly digests = new PageDigests(steadyDigest)
   generation: Generation = 1
   inSync: MemoryPartner[] = []
@@ -61,7 +66,8 @@ export class MemoryMirror {
   /** Writes of clients that partners being brought up were sent. */
   forwarded = 0
 
-  constructor({ blocks, masks, pause }: MemoryMirrorOptions) {
+  constructor({ blocks, masks, pause, clock = new ManualClock() }: MemoryMirrorOptions) {
+    this.activity = new RegionActivity(clock)
     this.store = new MemoryReplica({
       blocks,
       blockBytes: memoryBlockBytes,
@@ -139,8 +145,10 @@ export class MemoryMirror {
       this.forwarded++
       sent.push(remote(partner).catch((error) => this.#lacks(error)))
     }
+    const written = this.activity.begin(firstRegion, endRegion)
     await marked
     await Promise.all([local(), ...sent])
+    written()
     this.inFlight.delete(extent)
     release?.()
   }

@@ -33,19 +33,19 @@ interface Rig {
 
 /** `lacked` regions were written wholly while it was away; label and own generation are 1. */
 async function rig(lacked: readonly number[]): Promise<Rig> {
-  const primary = new MemoryMirror({ blocks, masks: await memoryMasks(blocks) })
   const clock = new ManualClock()
+  const primary = new MemoryMirror({ blocks, masks: await memoryMasks(blocks), clock })
   const masks = await memoryMasks(blocks)
   const store = new MemoryReplica({ blocks })
   const { digests } = primary
   const partner = new MemoryPartner({ serverId: back, store, masks, digests })
-  partner.marksInSync = false
   await primary.masks.leave(back, 1)
   primary.behind = [partner]
   for (const region of lacked) {
     const data = Buffer.alloc(regionBytes, `region ${region}`)
     await primary.write(region * regionBlocks, data)
   }
+  await clock.advance(10)
   const states: string[] = []
   const begin = (rest: Partial<BringUpOptions> = {}): BringUp => {
     const bringUp: BringUp = new BringUp({
@@ -54,6 +54,7 @@ async function rig(lacked: readonly number[]): Promise<Rig> {
       generation: 1,
       store: primary.store,
       masks: primary.masks,
+      activity: primary.activity,
       regions: primary.regions,
       copy: primary.copy,
       locks: primary.locks,
@@ -223,6 +224,23 @@ t.test('it takes over what others lack, and forgets old doubts of its own', asyn
   t.same(primary.store.differences(partner.store), [])
   t.ok(primary.store.flushes > 0, 'what it was given is durable where it came from')
   t.ok(partner.store.flushes > 0)
+  await stopped(bringUp)
+})
+
+t.test('what this server may still lose stays marked there', async (t) => {
+  const { primary, partner, begin } = await rig([3, 5])
+  const takeMasks = partner.takeMasks.bind(partner)
+  partner.takeMasks = async (...given) => {
+    // After the flush, before old marks are cleared.
+    await primary.write(5 * regionBlocks, Buffer.alloc(memoryBlockBytes, 'late'))
+    return takeMasks(...given)
+  }
+  const bringUp = begin()
+  await eventually(() => bringUp.state === 'up-to-date')
+  t.same(primary.store.differences(partner.store), [])
+  t.same([...partner.heldMasks.inSync], [5])
+  primary.store.loseUnflushed()
+  t.same(primary.store.differences(partner.store), [5 * 64])
   await stopped(bringUp)
 })
 

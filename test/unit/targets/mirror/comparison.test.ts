@@ -1,7 +1,8 @@
 /** What is marked is compared before it is served; random histories are in test/model. */
 import t from 'tap'
 import { Comparison } from '../../../../targets/mirror/comparison.ts'
-import { PartnerFailure } from '../../../../targets/mirror/partner.ts'
+import { CountedPartner } from '../../../../targets/mirror/counted-partner.ts'
+import { type Partner, PartnerFailure } from '../../../../targets/mirror/partner.ts'
 import { ManualClock, settle } from '../../../support/manual-clock.ts'
 import {
   MemoryMirror,
@@ -42,10 +43,22 @@ async function rig(marked: readonly number[], copies = 2): Promise<Rig> {
     for (const { store } of primary.inSync) store.put(region * regionBlocks + 7, data('other'))
   }
   const failures: string[] = []
+  const counted = (partner: MemoryPartner): Partner =>
+    new CountedPartner({
+      partner,
+      async call(run) {
+        try {
+          return await run(partner)
+        } catch (error) {
+          failures.push((error as PartnerFailure).kind)
+          throw error
+        }
+      },
+    })
   const begin = (): Comparison =>
     new Comparison({
       masks: primary.masks,
-      partners: primary.inSync,
+      partners: primary.inSync.map(counted),
       behind: [],
       generation: 1,
       regions: primary.regions,
@@ -53,7 +66,6 @@ async function rig(marked: readonly number[], copies = 2): Promise<Rig> {
       locks: primary.locks,
       clock,
       log: quietLog,
-      failed: (_, { kind }) => failures.push(kind),
     })
   return { primary, partners: primary.inSync, clock, failures, begin }
 }
@@ -157,10 +169,10 @@ t.test('when it is stopped whoever waits is told, and no lock is kept', async (t
   await eventually(() => comparison.merged)
   const waits = comparison.ensure(0, 1)
   comparison.stop()
-  await t.rejects(waits, { code: 'conflict' })
+  await t.rejects(Promise.resolve(waits), { code: 'conflict' })
   await comparison.ended
   t.notOk(comparison.done)
-  await t.rejects(comparison.ensure(0, 1), { code: 'conflict' })
+  await t.rejects(Promise.resolve(comparison.ensure(0, 1)), { code: 'conflict' })
   if (!(lock instanceof Promise)) lock()
   t.ok(primary.locks.idle)
 })
@@ -171,7 +183,7 @@ t.test('what cannot be read here is an error to who wants it, and tried again', 
   primary.store.unreadable.add(7)
   const comparison = begin()
   await eventually(() => comparison.merged)
-  await t.rejects(comparison.ensure(0, 1), { code: 'io-error' })
+  await t.rejects(Promise.resolve(comparison.ensure(0, 1)), { code: 'io-error' })
   await comparison.ensure(4, 5)
   t.notOk(comparison.done)
   t.ok(comparison.pending(0))
@@ -188,7 +200,7 @@ t.test('masks that cannot be kept end it', async (t) => {
   await primary.masks.abandon()
   const comparison = begin()
   await t.rejects(comparison.ended, { code: 'io-error' })
-  await t.rejects(comparison.ensure(0, 1), { code: 'io-error' })
+  await t.rejects(Promise.resolve(comparison.ensure(0, 1)), { code: 'io-error' })
   t.notOk(partner.calls.includes('digests'))
 })
 

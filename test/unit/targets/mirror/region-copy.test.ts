@@ -126,10 +126,10 @@ t.test('a partner that fails, or answers nonsense, is told of when all has ended
   const [one, two] = partners as [MemoryPartner, MemoryPartner]
   store.put(0, page('new', 2))
   one.failNext = new PartnerFailure('failed', 'its disk')
-  await t.rejects(copy.copy(partners, everything), { kind: 'failed' })
+  await t.rejects(copy.copy(partners, everything), /its disk/)
   t.notOk(two.calls.includes('write'), 'and nothing is written before all is known')
   one.digests = () => Promise.resolve([])
-  await t.rejects(copy.copy([one], everything), { kind: 'failed', message: /0 digests of 130/ })
+  await t.rejects(copy.copy([one], everything), /0 digests of 130/)
 })
 
 t.test('the pieces of a region', (t) => {
