@@ -128,7 +128,12 @@ export class Manager {
       isReachable: (serverId) => registry.isReachable(serverId),
       isDead: (serverId) => registry.isDead(serverId),
     })
-    this.#space = new Space({ registry, maps: () => store.volumes, reservedShare })
+    this.#space = new Space({
+      registry,
+      maps: () => store.volumes,
+      hasFailedDisk: (serverId) => this.#conditions.hasFailedDisk(serverId),
+      reservedShare,
+    })
     this.#recovery = new Recovery({
       clock,
       log,

@@ -12,7 +12,6 @@ import type { PartnerCondition } from '../control/messages/server.ts'
 import type { Cancel, Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Replica, Segment, VolumeMap } from '../volume/map.ts'
-import type { Candidate } from './candidate.ts'
 import type { CloseAnswers, Plan } from './change-plan.ts'
 import type { Conditions } from './conditions.ts'
 import type { ManagedVolume } from './managed-volume.ts'
@@ -163,7 +162,7 @@ export class Recovery {
           return this.#isGone(care, segment, each) && !isBroughtUpNow(map, segment, each, answers)
         })
       }
-      return withSpares(map, gives, { ...this.#withSoundDisks(room), domainOf })
+      return withSpares(map, gives, { ...room, domainOf })
     }
     return {
       name: 'recovery',
@@ -172,13 +171,6 @@ export class Recovery {
       sets: (map) => new Map(this.#wanting(care, map).map((each) => [each.segmentId, 'primary'])),
       next: draft,
     }
-  }
-
-  /** A disk that failed under one volume is no place for another. */
-  #withSoundDisks({ candidates, homes }: Room): Room {
-    const { conditions } = this.#context
-    const sound = (each: Candidate) => !conditions.hasFailedDisk(each.serverId)
-    return { candidates: candidates.filter(sound), homes }
   }
 
   #partner(map: VolumeMap, segment: Segment, replica: Replica): PartnerCondition | undefined {

@@ -11,12 +11,14 @@ import type { VolumeMap } from '../volume/map.ts'
 import type { Candidate } from './candidate.ts'
 import type { Home } from './map-edits.ts'
 import { pagesOf } from './placement.ts'
-import type { ServerRegistry } from './server-registry.ts'
+import type { KnownServer, ServerRegistry } from './server-registry.ts'
 
 export interface SpaceContext {
   readonly registry: ServerRegistry
   /** All maps, those of deleted volumes included until every server has freed them. */
   readonly maps: () => Iterable<VolumeMap>
+  /** A disk that failed under one volume is no place for another. */
+  readonly hasFailedDisk: (serverId: string) => boolean
   /** Part of each server that only recovery may fill, 0 to 1. */
   readonly reservedShare: number
 }
@@ -68,8 +70,8 @@ export class Space {
     const candidates: Candidate[] = []
     const homes = new Map<string, Home>()
     for (const server of this.#context.registry.all) {
-      const { facts, reachable, adopted, declaredDead, domain } = server
-      if (!adopted || !reachable || declaredDead || facts.storeIncarnation === '') continue
+      if (!this.#isFit(server)) continue
+      const { facts, domain } = server
       const { serverId, name, storeIncarnation } = facts
       const { pages, led } = loads.get(serverId) ?? { pages: 0, led: 0 }
       const usable = pagesIn(facts) - (reserves ? this.#reservedPages(facts) : 0)
@@ -90,6 +92,11 @@ export class Space {
   /** Bytes of a server that only recovery may fill; 0 while nothing is mirrored. */
   reservedBytes(facts: ServerFacts): number {
     return this.#hasMirrors() ? this.#reservedPages(facts) * pageBytes : 0
+  }
+
+  #isFit({ facts, reachable, adopted, declaredDead }: KnownServer): boolean {
+    const serves = adopted && reachable && !declaredDead && facts.storeIncarnation !== ''
+    return serves && !this.#context.hasFailedDisk(facts.serverId)
   }
 
   #reservedPages(facts: ServerFacts): number {
