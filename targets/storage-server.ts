@@ -201,6 +201,7 @@ export class StorageServer {
       describe: () => this.#describe(store, volumes),
       sessions: (volumeId) => this.#sessions(volumeId),
       limitRecovery: (bytesPerSecond) => mirrors.limitRecovery(bytesPerSecond),
+      managerIsNew: () => this.#reports?.tellAnew(),
     })
     this.#link = link
     this.#reports = this.#startReports(volumes, configuration)

@@ -25,12 +25,15 @@ export interface ConditionReportsContext {
 interface Told {
   what: string
   telling: boolean
+  /** Nobody answered. */
+  failed: boolean
   nextMs: number
 }
 
 export class ConditionReports {
   readonly #context: ConditionReportsContext
   readonly #told = new Map<string, Told>()
+  #managers = 0
   #cancel: Cancel | undefined
   #stopped = false
 
@@ -51,30 +54,39 @@ export class ConditionReports {
     this.#cancel?.()
   }
 
+  /** To a manager that was told nothing yet. */
+  tellAnew(): void {
+    this.#managers += 1
+    for (const told of this.#told.values()) told.what = ''
+    for (const volume of this.#context.volumes()) this.look(volume)
+  }
+
   /** Also to be called when something may have changed. */
   look(volume: HeldVolume): void {
     if (this.#stopped) return
     const segments = volume.conditions()
     const told = this.#toldOf(volume.volumeId)
-    const nowMs = this.#context.clock.nowMs()
     const what = decisive(segments)
-    const isNew = what !== told.what || (goesOn(segments) && nowMs >= told.nextMs)
-    if (!isNew || told.telling || (what === told.what && nowMs < told.nextMs)) return
-    if (what !== told.what && told.what === failed && nowMs < told.nextMs) return
+    const isDue = this.#context.clock.nowMs() >= told.nextMs
+    const isNew = told.failed ? isDue : what !== told.what || (isDue && goesOn(segments))
+    if (!isNew || told.telling) return
     told.telling = true
     background(this.#tell(volume, told, what), () => undefined)
   }
 
   async #tell(volume: HeldVolume, told: Told, what: string): Promise<void> {
     const { configuration, serverId, clock, log } = this.#context
+    const manager = this.#managers
     const request = { serverId, volume: this.#context.describe(volume) }
     try {
       await configuration.condition(request, storageServer.managerDeadlineMs)
-      told.what = what
+      told.failed = false
+      // It may have been the former manager that heard it.
+      told.what = manager === this.#managers ? what : ''
       told.nextMs = clock.nowMs() + mirror.progressMs
     } catch (error) {
       log.debug('condition not told', { volume: volume.map.name, error: toError(error).message })
-      told.what = failed
+      told.failed = true
       told.nextMs = clock.nowMs() + mirror.conditionRetryMs
     }
     told.telling = false
@@ -84,14 +96,12 @@ export class ConditionReports {
   #toldOf(volumeId: string): Told {
     let told = this.#told.get(volumeId)
     if (told === undefined) {
-      told = { what: '', telling: false, nextMs: 0 }
+      told = { what: '', telling: false, failed: false, nextMs: 0 }
       this.#told.set(volumeId, told)
     }
     return told
   }
 }
-
-const failed = 'failed'
 
 type Segments = HeldVolumeMessage['segments']
 

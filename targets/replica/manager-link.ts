@@ -24,6 +24,8 @@ export interface ManagerLinkContext {
   sessions(volumeId: string): number
   /** The most that the manager lets this server copy for recovery; 0: no limit. */
   limitRecovery?(bytesPerSecond: number): void
+  /** A manager answered that knows nothing of what was told to others. */
+  managerIsNew?(): void
 }
 
 /** The next question about one volume. */
@@ -41,6 +43,8 @@ export class ManagerLink {
   #cancelRegister: Cancel | undefined
   #registering = false
   #stopped = false
+  /** Of the manager that answered last. */
+  #term: number | undefined
   /** The manager answered last time; undefined before the first. */
   #reachable: boolean | undefined
 
@@ -93,6 +97,8 @@ export class ManagerLink {
       const described = this.#context.describe()
       const reply = await configuration.register(described, limits.managerDeadlineMs)
       this.#context.limitRecovery?.(reply.recoveryBytesPerSecond)
+      if (reply.term !== this.#term) this.#context.managerIsNew?.()
+      this.#term = reply.term
       this.#reached(true)
     } catch (error) {
       this.#reached(false, error)
