@@ -66,7 +66,7 @@ export class ConditionReports {
     if (this.#stopped) return
     const segments = volume.conditions()
     const told = this.#toldOf(volume.volumeId)
-    const what = decisive(segments)
+    const what = decisive(volume.map.generation, segments)
     const isDue = this.#context.clock.nowMs() >= told.nextMs
     const isNew = told.failed ? isDue : what !== told.what || (isDue && goesOn(segments))
     if (!isNew || told.telling) return
@@ -105,9 +105,10 @@ export class ConditionReports {
 
 type Segments = HeldVolumeMessage['segments']
 
-/** What a manager acts on; empty where there is nothing to say. */
-function decisive(segments: Segments): string {
-  return segments
+/** What a manager acts on, under which map; empty where there is nothing to say. */
+function decisive(generation: number, segments: Segments): string {
+  if (segments.length === 0) return ''
+  const said = segments
     .map(({ segmentId, partners, primarySilent, diskFailed, comparingBytes }) => {
       const states = partners.map(({ serverId, state, incarnation }) => [
         serverId,
@@ -117,6 +118,7 @@ function decisive(segments: Segments): string {
       return JSON.stringify([segmentId, states, primarySilent, diskFailed, comparingBytes > 0])
     })
     .join()
+  return `${generation} ${said}`
 }
 
 function goesOn(segments: Segments): boolean {
