@@ -163,6 +163,7 @@ export class Shim {
       client,
       map,
       ports: this.#pathPorts,
+      random: this.#ports.random,
       configuration: this.#configuration,
       managerConnected: () => this.#watch.connected,
       liveness: this.#liveness,

@@ -6,6 +6,7 @@
 import { background } from '../../src/base/background.ts'
 import type { ConfigurationClient } from '../../src/control/services.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
+import type { Random } from '../../src/ports/random.ts'
 import type { Outcome } from '../../src/scsi/call.ts'
 import type { TokenStore } from '../../src/scsi/copy/token-store.ts'
 import { DeviceServer } from '../../src/scsi/device-server.ts'
@@ -24,6 +25,7 @@ import type { VolumeMap } from '../../src/volume/map.ts'
 import type { Liveness } from '../front/liveness.ts'
 import { PathSet } from '../paths/path-set.ts'
 import type { PathPorts } from '../paths/server-path.ts'
+import { RequestIdentities } from '../router/request-identities.ts'
 import { Router } from '../router/router.ts'
 import { VolumeState } from '../volume-state.ts'
 import { FlushLedger } from './flush-ledger.ts'
@@ -36,6 +38,7 @@ export interface FrontVolumeOptions {
   readonly client: string
   readonly map: VolumeMap
   readonly ports: PathPorts
+  readonly random: Random
   readonly configuration: ConfigurationClient
   /** The manager can be asked now. */
   readonly managerConnected: () => boolean
@@ -78,6 +81,7 @@ export class FrontVolume {
       liveness,
       state: this.state,
       paths: this.paths,
+      identities: new RequestIdentities((count) => options.random.bytes(count)),
       holdMs: () => options.holdMs(this.state.map),
       keptFrom: (task) => this.#device.keptFrom(task),
     })

@@ -20,6 +20,7 @@ import type { Clock } from '../../src/ports/clock.ts'
 import type { Log } from '../../src/ports/log.ts'
 import type { Network } from '../../src/ports/network.ts'
 import { encodeGenerationHeader, FenceFlag } from '../../src/volume/generation-header.ts'
+import { encodeRequestIdentity, type RequestIdentity } from '../../src/volume/request-identity.ts'
 import type { PathCounters } from './path-counters.ts'
 
 /** Told to the manager. */
@@ -112,19 +113,19 @@ export class ServerPath {
   }
 
   /** Sends a command, stamped with a generation. Only while `up`. */
-  send(command: Omit<LegCommand, 'header'>, generation: number): LegTask {
+  send(
+    command: Omit<LegCommand, 'header'>,
+    generation: number,
+    identity?: RequestIdentity,
+  ): LegTask {
     const session = this.#session
     assert(session !== undefined && this.up, 'a path that is up')
     const { route } = session.way
     const { lun, cdb, dataOut, dataInBytes } = command
     this.counters.sent(route, dataInBytes ?? bytesOf(dataOut))
-    return session.leg.submit({
-      lun,
-      cdb,
-      header: stamp(session, generation),
-      dataOut,
-      dataInBytes,
-    })
+    const fence = stamp(session, generation)
+    const header = identity ? Buffer.concat([fence, encodeRequestIdentity(identity)]) : fence
+    return session.leg.submit({ lun, cdb, header, dataOut, dataInBytes })
   }
 
   /** For good. What is in flight is lost, and what was lost stays in doubt. */

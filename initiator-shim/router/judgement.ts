@@ -2,11 +2,13 @@
  * What a server's status means for the piece that got it: done, an answer for the initiator, or a
  * reason to send it again. One place for the sender's answers to each refusal (design, section 3).
  * Pure. What is sent again after *interrupted* may take effect more than once: reads, plain writes,
- * UNMAP and flush. COMPARE AND WRITE and ORWRITE are sent again only where nothing was touched.
+ * UNMAP and flush. COMPARE AND WRITE and ORWRITE carry an identity then, by which a server knows
+ * what became of them, or says that it does not.
  */
 import { checkCondition, type ScsiResult, type Sense, Status } from '../../src/scsi/result.ts'
 import {
   INTERNAL_TARGET_FAILURE,
+  LOGICAL_UNIT_COMMUNICATION_FAILURE,
   LOGICAL_UNIT_NOT_SUPPORTED,
   SenseKey,
 } from '../../src/scsi/sense.ts'
@@ -21,6 +23,9 @@ export type Judgement =
   | { readonly kind: 'newer-map'; readonly why: string }
   /** Repeat after a while, or with a newer map. `touched`: it may have had its effect all the same. */
   | { readonly kind: 'repeat'; readonly why: string; readonly touched?: true }
+
+  /** The server does not know what became of it. */
+  | { readonly kind: 'unknown' }
 
 const good: Judgement = { kind: 'good' }
 const conflict: ScsiResult = { status: Status.RESERVATION_CONFLICT }
@@ -65,6 +70,7 @@ function judgeSense(bytes: Buffer): Judgement {
   // A leg is a nexus of ours: its conditions are not the initiator's, whose own are raised in front.
   if (sense.key === SenseKey.UNIT_ATTENTION) return { kind: 'repeat', why: 'unit-attention' }
   if (sense.key === SenseKey.NOT_READY) return { kind: 'repeat', why: 'not-ready' }
+  if (isSame(sense, LOGICAL_UNIT_COMMUNICATION_FAILURE)) return { kind: 'unknown' }
   if (sense.key === SenseKey.ABORTED_COMMAND) {
     return { kind: 'repeat', why: 'aborted-command', touched: true }
   }

@@ -10,8 +10,9 @@ export interface PieceRequest {
   readonly dataInBytes: number | undefined
   readonly mayBeShort?: true
   /**
-   * Its effect depends on what is stored, so it is sent again only after a refusal; where it may
-   * have had its effect the initiator gets ABORTED COMMAND, never a guess (design, section 8).
+   * Its effect depends on what is stored, so it goes out with an identity, and where it may have had
+   * its effect with the same one again. Where no server knows what became of it the initiator gets
+   * ABORTED COMMAND, never a guess (design, section 8).
    */
   readonly once?: true
 }

@@ -7,7 +7,8 @@
  * and neither is anything else to that server, so a command in doubt may be answered BUSY: what the
  * initiator sends next cannot be overtaken by it. An aborted command waits until it is in doubt no
  * more, because its end means that it can no longer touch the store. A piece that must not take effect
- * twice (`once`) is never sent again after a doubt: the initiator is told that nobody knows.
+ * twice (`once`) goes out after a doubt as a repetition of the same sending, by its identity; where
+ * the server does not know what became of that, the initiator is told that nobody knows.
  */
 import { assert, assertNever } from '../../src/base/assert.ts'
 import { shim } from '../../src/base/limits.ts'
@@ -22,6 +23,7 @@ import {
   LOGICAL_UNIT_NOT_SUPPORTED,
 } from '../../src/scsi/sense.ts'
 import type { Replica } from '../../src/volume/map.ts'
+import type { RequestIdentity } from '../../src/volume/request-identity.ts'
 import type { Liveness } from '../front/liveness.ts'
 import type { PathSet } from '../paths/path-set.ts'
 import type { ServerPath } from '../paths/server-path.ts'
@@ -30,6 +32,7 @@ import { type Command, outcomeUnknown } from './command.ts'
 import type { Holds } from './holds.ts'
 import { judge } from './judgement.ts'
 import type { PieceOutcome, PieceRequest } from './piece-request.ts'
+import type { RequestIdentities, Sending } from './request-identities.ts'
 import type { RouterCounters } from './router-counters.ts'
 
 export interface RunnerParts {
@@ -40,6 +43,7 @@ export interface RunnerParts {
   readonly liveness: Liveness
   readonly holds: Holds
   readonly counters: RouterCounters
+  readonly identities: RequestIdentities
   /** A command has to wait for the first time. */
   readonly held: (command: Command) => void
 }
@@ -70,6 +74,10 @@ export class PieceRunner {
   readonly #command: Command
   readonly #request: PieceRequest
   #doubt: Doubt | undefined
+  /** Of a piece that must not take effect twice: the last time that it went out for the first time. */
+  #sending: Sending | undefined
+  /** That one may have had its effect. */
+  #mayHaveHappened = false
   #retryMs: number = shim.retryFirstMs
   #holding = false
 
@@ -83,11 +91,18 @@ export class PieceRunner {
     try {
       for (;;) {
         const outcome = await this.#step()
-        if (outcome !== undefined) return outcome
+        if (outcome !== undefined) return this.#ended(outcome)
       }
     } finally {
+      if (this.#sending !== undefined) this.#parts.identities.end(this.#sending)
       if (this.#holding) this.#parts.holds.release(this.#request.segmentId)
     }
+  }
+
+  #ended(outcome: PieceOutcome): PieceOutcome {
+    const verdict = outcome.kind === 'failed' ? outcome.result : this.#command.verdict
+    if (this.#request.once && verdict === outcomeUnknown) this.#outcomeUnknown()
+    return outcome
   }
 
   /** One round: undefined asks for another. */
@@ -113,7 +128,6 @@ export class PieceRunner {
     if (this.#inDoubt(path)) {
       return { kind: 'wait', signals: [path.changed, state.changed], server: true }
     }
-    if (this.#request.once && this.#doubt !== undefined) return unknown
     const { session } = this.#command.task
     if (liveness.alive(session)) return { kind: 'send', path, replica }
     return { kind: 'wait', signals: [liveness.changed(session)], server: false }
@@ -137,7 +151,11 @@ export class PieceRunner {
     const { dataInBytes } = this.#request
     const cdb = this.#request.cdb(startBlock)
     const dataOut = this.#request.dataOut?.(startBlock)
-    const task = path.send({ lun, cdb, dataOut, dataInBytes }, generation)
+    const task = path.send(
+      { lun, cdb, dataOut, dataInBytes },
+      generation,
+      this.#identity(generation),
+    )
     this.#command.flies(task)
     const answer = await task.answer
     this.#command.landed(task)
@@ -171,14 +189,13 @@ export class PieceRunner {
         state.wantNewerThan(generation)
         return this.#hold([state.changed], shim.watchSilenceMs)
       case 'repeat':
-        if (judgement.touched && this.#request.once) {
-          holds.answered(this.#request.segmentId)
-          this.#outcomeUnknown(judgement.why)
-          return unknown
-        }
+        if (judgement.touched) this.#touched()
         counters.repeat(judgement.why)
         log.debug('a server asks to repeat', { volume: state.map.name, why: judgement.why })
         return this.#repeat()
+      case 'unknown':
+        holds.answered(this.#request.segmentId)
+        return unknown
       default:
         return assertNever(judgement)
     }
@@ -186,17 +203,32 @@ export class PieceRunner {
 
   #becomesDoubtful(doubt: Doubt): void {
     this.#doubt = doubt
+    this.#touched()
+  }
+
+  #touched(): void {
     if (!this.#request.once) return
-    this.#outcomeUnknown('session-lost')
+    this.#mayHaveHappened = true
     this.#command.mayHaveHappened()
   }
 
-  #outcomeUnknown(why: string): void {
+  /** The same one again only where it may have had its effect. */
+  #identity(generation: number): RequestIdentity | undefined {
+    if (!this.#request.once) return undefined
+    const { identities } = this.#parts
+    if (this.#sending === undefined || !this.#mayHaveHappened) {
+      if (this.#sending !== undefined) identities.end(this.#sending)
+      this.#sending = identities.begin(generation)
+    }
+    return identities.of(this.#sending, this.#mayHaveHappened)
+  }
+
+  #outcomeUnknown(): void {
     const { counters, log, state } = this.#parts
     counters.outcomeUnknown++
     const { name, generation } = state.map
     const { segmentId } = this.#request
-    log.warn('outcome of a command unknown', { volume: name, generation, segment: segmentId, why })
+    log.warn('outcome of a command unknown', { volume: name, generation, segment: segmentId })
   }
 
   async #repeat(): Promise<undefined> {

@@ -3,14 +3,17 @@
  * between our own programs. AHSLength 9, AHSType 3Fh, one flags byte, eight bytes of generation,
  * big endian. RFC 7143 11.2.2 gives the frame of a segment and reserves the types from 3 up: only
  * who agreed on this one in the login may send it.
- * A second segment, type 3Eh, may carry a request identity: its length is checked, it is not used yet.
+ * A second segment may carry a request identity (request-identity.ts).
  */
+import {
+  decodeRequestIdentity,
+  type RequestIdentity,
+  requestIdentityAhsType,
+} from './request-identity.ts'
 
 /** AHSType of the generation header. */
 export const generationAhsType = 0x3f
-const requestIdentityAhsType = 0x3e
 const generationPayloadBytes = 9
-const requestIdentityPayloadBytes = 16
 
 export const FenceFlag = {
   /** From a primary to another replica. */
@@ -23,10 +26,15 @@ export const FenceFlag = {
 const knownFlags = FenceFlag.replication | FenceFlag.resync | FenceFlag.managementPath
 
 /** What a command says of its sender's configuration. */
-export type Fence =
-  | { readonly kind: 'absent' }
-  | { readonly kind: 'malformed' }
-  | { readonly kind: 'header'; readonly flags: number; readonly generation: bigint }
+export type Fence = { readonly kind: 'absent' } | { readonly kind: 'malformed' } | FenceHeader
+
+export interface FenceHeader {
+  readonly kind: 'header'
+  readonly flags: number
+  readonly generation: bigint
+  /** Of a command that must not take effect twice. */
+  readonly identity?: RequestIdentity
+}
 
 /** One Additional Header Segment; the payload begins after AHSType. */
 export interface HeaderSegment {
@@ -40,13 +48,18 @@ const malformed: Fence = { kind: 'malformed' }
 /** Reads the fence of a command from its header segments; two, or an unknown type, are malformed. */
 export function decodeFence(segments: readonly HeaderSegment[]): Fence {
   let fence: Fence = absent
+  let identity: RequestIdentity | undefined
   for (const { type, payload } of segments) {
-    if (type === requestIdentityAhsType && payload.length === requestIdentityPayloadBytes) continue
+    if (type === requestIdentityAhsType && identity === undefined) {
+      identity = decodeRequestIdentity(payload)
+      if (identity === undefined) return malformed
+      continue
+    }
     if (type !== generationAhsType || fence.kind !== 'absent') return malformed
     fence = decodePayload(payload)
     if (fence.kind === 'malformed') return fence
   }
-  return fence
+  return identity !== undefined && fence.kind === 'header' ? { ...fence, identity } : fence
 }
 
 function decodePayload(payload: Uint8Array): Fence {

@@ -28,6 +28,7 @@ import {
   type CompareAndWrite,
   compareAndWrite,
   mapping,
+  type Once,
   orWrite,
   writeAtomic,
 } from './store-updates.ts'
@@ -109,7 +110,7 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     options: WriteOptions,
   ): Promise<Answer> {
     return this.#change(task, { ...options, data: data.write }, (store) =>
-      compareAndWrite(store, lba, data),
+      compareAndWrite(store, lba, data, this.#once(task)),
     )
   }
 
@@ -119,7 +120,9 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
     data: readonly Buffer[],
     options: WriteOptions,
   ): Promise<Answer> {
-    return this.#change(task, { ...options, data }, (store) => orWrite(store, lba, data))
+    return this.#change(task, { ...options, data }, (store) =>
+      orWrite(store, lba, data, this.#once(task)),
+    )
   }
 
   writeAtomic(
@@ -170,6 +173,20 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
       await store.flush()
       return good()
     })
+  }
+
+  /** Undefined where the sender would not ask again. */
+  #once({ fence }: PortalTask): Once | undefined {
+    if (fence.kind !== 'header' || fence.identity === undefined) return undefined
+    const { identity } = fence
+    const { volume } = this.#context
+    const outcomes = () => volume.outcomes.of(this.#segmentId)
+    const unknown = identity.repeated ? 'gone' : 'new'
+    return {
+      identity,
+      look: () => outcomes()?.look(identity, volume.map.generation) ?? unknown,
+      applied: () => outcomes()?.done(identity, volume.map.generation),
+    }
   }
 
   get #view(): SegmentView | undefined {

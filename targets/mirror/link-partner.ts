@@ -13,6 +13,7 @@ import { LOGICAL_UNIT_NOT_SUPPORTED, sameSense } from '../../src/scsi/sense.ts'
 import { decodeSense } from '../../src/scsi/sense-format.ts'
 import { encodeGenerationHeader, FenceFlag } from '../../src/volume/generation-header.ts'
 import { decodeRefusal, Reason } from '../../src/volume/refusal.ts'
+import { encodeRequestIdentity } from '../../src/volume/request-identity.ts'
 import type { Leases } from './leases.ts'
 import type { MaskSet } from './mask-set.ts'
 import {
@@ -199,7 +200,15 @@ export class LinkPartner implements Partner {
     return new PartnerFailure(kind, `replica ${number} on server ${this.serverId}: ${why}`)
   }
 
-  #header({ generation, resync = false }: PartnerCall): Buffer {
+  #header(call: PartnerCall): Buffer {
+    const header = this.#stampOf(call)
+    const { identity } = call
+    return identity === undefined
+      ? header
+      : Buffer.concat([header, encodeRequestIdentity(identity)])
+  }
+
+  #stampOf({ generation, resync = false }: PartnerCall): Buffer {
     const flags = resync ? FenceFlag.resync : FenceFlag.replication
     if (this.#stamp?.generation !== generation || this.#stamp.flags !== flags) {
       const header = encodeGenerationHeader(BigInt(generation), flags)

@@ -12,7 +12,12 @@ import { mirror as limits } from '../../src/base/limits.ts'
 import { totalBytes } from '../../src/scsi/data-out.ts'
 import type { BlockExtent } from '../../src/scsi/logical-unit.ts'
 import { Reason } from '../../src/volume/refusal.ts'
-import type { BlockRun, ReplicaStore, Change as Update } from '../store/replica-store.ts'
+import type {
+  BlockRun,
+  OnceChange,
+  ReplicaStore,
+  Change as Update,
+} from '../store/replica-store.ts'
 import type { MirroredSegment } from './mirrored-segment.ts'
 import { afterOthers, interrupted, NotServed } from './not-served.ts'
 import { PartnerFailure } from './partner.ts'
@@ -81,14 +86,14 @@ export class MirroredStore implements ReplicaStore {
   }
 
   /** The result is replicated, not the command. */
-  async update(lba: number, blocks: number, change: Update): Promise<void> {
+  async update(lba: number, blocks: number, change: Update, once?: OnceChange): Promise<void> {
     const extent = { lba, blocks }
     const held = await this.#enter(extent, 'alone')
     try {
       const stored = (await this.#readHere(held, extent)) ?? (await this.#repair(held, extent))
       const data = change(stored)
       if (data === undefined) mustHoldLease(held.primary)
-      else await this.#apply(held, this.#writing(lba, data))
+      else await this.#apply(held, this.#writing(lba, data, once))
     } finally {
       held.release()
     }
@@ -129,12 +134,18 @@ export class MirroredStore implements ReplicaStore {
     return store.run(lba, most)
   }
 
-  #writing(lba: number, data: readonly Buffer[]): Change {
+  #writing(lba: number, data: readonly Buffer[], once?: OnceChange): Change {
     return {
       ...{ lba, blocks: totalBytes(data) / this.blockBytes },
-      local: (store) => store.write(lba, data),
-      remote: (partner, call) => partner.write(call, lba, data),
+      local: async (store) => {
+        await store.write(lba, data)
+        // It stays done here, also where another replica does not answer.
+        once?.applied()
+      },
+      remote: (partner, call) =>
+        partner.write(once ? { ...call, identity: once.identity } : call, lba, data),
     }
+  }
   }
 
   #serving(otherwise: Reason): Serving {
@@ -171,17 +182,19 @@ export class MirroredStore implements ReplicaStore {
   #may({ primary, store }: Serving, extent: BlockExtent): boolean {
     const segment = this.#segment
     if (segment.primary !== primary || segment.store !== store || segment.withheld) return false
-    return this.#pending(extent) === undefined
+    const { comparison, regions } = segment
+    const { firstRegion, endRegion } = regions.of(extent)
+    for (let region = firstRegion; region < endRegion; region++) {
+      if (comparison?.pending(region)) return false
+    }
+    return true
   }
 
   /** Undefined: the replicas do not differ in the range. */
-  #pending(extent: BlockExtent): Promise<void> | undefined {
-    const { firstRegion, endRegion } = this.#segment.regions.of(extent)
-    return this.#segment.comparison?.ensure(firstRegion, endRegion)
-  }
-
   #comparing(extent: BlockExtent): Promise<void> | undefined {
-    return this.#pending(extent)?.catch((error: unknown) => {
+    const { comparison, regions } = this.#segment
+    const { firstRegion, endRegion } = regions.of(extent)
+    return comparison?.ensure(firstRegion, endRegion)?.catch((error: unknown) => {
       if (!(error instanceof StorageError)) throw error
       if (error.code === 'conflict') throw new NotServed(Reason.CLOSED, 'closed meanwhile')
       this.#segment.diskFailed(error)

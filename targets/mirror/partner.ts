@@ -10,6 +10,7 @@
 
 import type { BlockExtent } from '../../src/scsi/logical-unit.ts'
 import type { Generation } from '../../src/volume/generation.ts'
+import type { RequestIdentity } from '../../src/volume/request-identity.ts'
 import type { MaskSet } from './mask-set.ts'
 
 export type PartnerFailureKind =
@@ -34,6 +35,8 @@ export interface PartnerCall {
   readonly generation: Generation
   /** Content that brings the replica up to date, not a client's write. */
   readonly resync?: boolean
+  /** Of the client's request of which this is the effect, where it must not have it twice. */
+  readonly identity?: RequestIdentity
 }
 
 export interface PartnerWrite extends PartnerCall {

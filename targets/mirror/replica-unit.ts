@@ -40,7 +40,7 @@ import { decodeClearing, decodeMasks, encodeMasks, maskBytes } from './replicati
 import type { SegmentMasks } from './segment-masks.ts'
 
 export interface ReplicaUnitContext {
-  readonly volume: Pick<HeldVolume, 'map' | 'views' | 'begun'>
+  readonly volume: Pick<HeldVolume, 'map' | 'views' | 'begun' | 'outcomes'>
   readonly confirmer: Confirmer
   readonly digests: PageDigests
   /** The store of a segment now, undefined where there is none. */
@@ -107,6 +107,7 @@ export class ReplicaUnit implements LogicalUnit<PortalTask> {
   ): Promise<ScsiResult> {
     return this.#change(task, [extentOf(this.facts, lba, data)], async ({ store }) => {
       await store.write(lba, data)
+      this.#remember(task.fence)
       if (options.forceUnitAccess) await store.flush()
     })
   }
@@ -198,9 +199,23 @@ export class ReplicaUnit implements LogicalUnit<PortalTask> {
     return this.#begin(task, 'write', async (here) => {
       const marked = this.#mark(here, extents)
       if (marked !== undefined) await marked
+      this.#forgetOverwritten(task.fence)
       await run(here)
       return good()
     })
+  }
+
+  /** This replica may be the primary when the client asks again. */
+  #remember(fence: Fence): void {
+    if (fence.kind !== 'header' || fence.identity === undefined) return
+    const { outcomes, map } = this.#context.volume
+    outcomes.of(this.#segmentId)?.done(fence.identity, map.generation)
+  }
+
+  /** What the primary writes over this replica may undo what was remembered as done. */
+  #forgetOverwritten(fence: Fence): void {
+    if (fence.kind !== 'header' || (fence.flags & FenceFlag.resync) === 0) return
+    this.#context.volume.outcomes.forget(this.#segmentId)
   }
 
   #mark({ view, masks }: Here, extents: readonly BlockExtent[]): Promise<unknown> | undefined {

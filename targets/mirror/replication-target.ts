@@ -23,7 +23,7 @@ import { type ConfirmedReplica, encodeHeartbeat, heartbeatBytes } from './replic
 import type { RunningTime } from './running-time.ts'
 import type { SegmentMasks } from './segment-masks.ts'
 
-type Volume = Pick<HeldVolume, 'volumeId' | 'map' | 'views' | 'begun'>
+type Volume = Pick<HeldVolume, 'volumeId' | 'map' | 'views' | 'begun' | 'outcomes'>
 
 export interface ReplicationTargetContext
   extends Pick<ReplicaUnitContext, 'confirmer' | 'digests' | 'replica'> {

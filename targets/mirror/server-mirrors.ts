@@ -112,6 +112,7 @@ export class ServerMirrors {
         return volume.views
       },
       begun: volume.replicated,
+      outcomes: volume.outcomes,
     }
     this.#volumes.set(volumeId, { volume, followed, mirrors })
     return mirrors

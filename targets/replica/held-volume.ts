@@ -22,6 +22,7 @@ import {
 import type { Clock } from '../../src/ports/clock.ts'
 import type { Log } from '../../src/ports/log.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
+import { RequestOutcomes } from '../mirror/request-outcomes.ts'
 import { BegunOperations } from './begun-operations.ts'
 import { leadsAndFollows, untilQuiet } from './closing-together.ts'
 import { inSyncGeneration, inSyncMarks } from './in-sync-marks.ts'
@@ -52,6 +53,8 @@ export class HeldVolume {
   readonly begun = new BegunOperations()
   /** Of the primaries of replicas here. */
   readonly replicated = new BegunOperations()
+  /** Of requests that must not take effect twice. */
+  readonly outcomes: RequestOutcomes
   readonly #context: HeldVolumeContext
   #record: VolumeRecord
   /** A manager has said, since this process began, that the map kept here is the current one. */
@@ -73,6 +76,7 @@ export class HeldVolume {
     this.#context = context
     this.#record = record
     this.#established = record.confirmedGeneration > 0
+    this.outcomes = new RequestOutcomes(this.#established ? record.map.generation : 0)
     this.volumeId = record.map.volumeId
     this.#mirrors = context.mirrors?.(this)
     this.#look()
@@ -342,6 +346,7 @@ export class HeldVolume {
     const lingering = this.#lingering !== undefined
     const facts = { map: this.map, serverId, state: this.state, lingering, incarnation }
     this.#views = segmentViews(facts)
+    this.outcomes.look(this.#views, this.map.generation, incarnation)
     this.#mirrors?.look(this.#views)
   }
 

@@ -7,6 +7,8 @@
  * Of overlapping operations under way together either may come last; callers that need an order
  * make it.
  */
+import type { RequestIdentity } from '../../src/volume/request-identity.ts'
+
 export interface ReplicaStore {
   /** Logical blocks; may change while it is open. */
   readonly blocks: number
@@ -28,9 +30,9 @@ export interface ReplicaStore {
   write(lba: number, data: readonly Buffer[]): Promise<void>
   /**
    * Reads the range and writes what `change` makes of it, with no other write to it in between;
-   * undefined leaves it as it is.
+   * undefined leaves it as it is. A store of several replicas makes `once` known with the change.
    */
-  update(lba: number, blocks: number, change: Change): Promise<void>
+  update(lba: number, blocks: number, change: Change, once?: OnceChange): Promise<void>
   /** A write of which, after any crash, there is all or nothing, as for every reader. */
   writeAtomic?(lba: number, data: readonly Buffer[]): Promise<void>
   /** Afterwards the range reads as zeros; space is given back where whole pages are covered. */
@@ -46,6 +48,13 @@ export interface ReplicaStore {
 
 /** What was read is shared: never written to. What is returned is as long. */
 export type Change = (stored: readonly Buffer[]) => readonly Buffer[] | undefined
+
+/** A change that must not be made twice. */
+export interface OnceChange {
+  readonly identity: RequestIdentity
+  /** To be called in the turn in which it was made on the own replica. */
+  applied(): void
+}
 
 /** In blocks of the replica. */
 export interface StoreSpace {

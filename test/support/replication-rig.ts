@@ -19,6 +19,7 @@ import type { Partner } from '../../targets/mirror/partner.ts'
 import type { PartnerLink } from '../../targets/mirror/partner-link.ts'
 import { PartnerLinks } from '../../targets/mirror/partner-links.ts'
 import { ReplicationTarget } from '../../targets/mirror/replication-target.ts'
+import { RequestOutcomes } from '../../targets/mirror/request-outcomes.ts'
 import { RunningTime } from '../../targets/mirror/running-time.ts'
 import type { SegmentMasks } from '../../targets/mirror/segment-masks.ts'
 import { BegunOperations } from '../../targets/replica/begun-operations.ts'
@@ -64,6 +65,7 @@ export function withStates(map: VolumeMap, states: string): VolumeMap {
 export class HeldMirror {
   readonly volumeId = testMap().volumeId
   readonly begun = new BegunOperations()
+  readonly outcomes = new RequestOutcomes(0)
   map = mirrorMap(5)
   views: ReadonlyMap<string, SegmentView> = new Map()
   readonly #changed: (volume: HeldMirror) => void
@@ -78,13 +80,13 @@ export class HeldMirror {
     readonly state?: FenceView['state']
     readonly incarnation?: string
   }): void {
+    const incarnation = (): string => what.incarnation ?? second.incarnation
     this.map = what.map ?? this.map
     this.views = segmentViews({
-      map: this.map,
-      serverId: second.serverId,
+      ...{ map: this.map, serverId: second.serverId, incarnation },
       state: what.state ?? 'open',
-      incarnation: () => what.incarnation ?? second.incarnation,
     })
+    this.outcomes.look(this.views, this.map.generation, incarnation)
     this.#changed(this)
   }
 }
