@@ -146,7 +146,6 @@ export class MirroredStore implements ReplicaStore {
         partner.write(once ? { ...call, identity: once.identity } : call, lba, data),
     }
   }
-  }
 
   #serving(otherwise: Reason): Serving {
     const { primary, store, withheld } = this.#segment
