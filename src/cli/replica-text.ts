@@ -41,7 +41,15 @@ export function progressText(replica: ReplicaStatus): string {
     ...(seconds === null ? [] : [`${durationText(seconds)} left`]),
     ...(comparingBytes > 0 ? [`${approximateSize(comparingBytes)} to be compared`] : []),
     ...(diskFailed ? ['the disk returned errors'] : []),
+    ...replacementText(replica),
   ].join(', ')
+}
+
+function replacementText({ replacedInMs }: ReplicaStatus): string[] {
+  if (replacedInMs === undefined) return []
+  return [
+    replacedInMs === 0 ? 'to be replaced' : `replaced in ${durationText(replacedInMs / 1000)}`,
+  ]
 }
 
 /** Bytes that it has of what it was to get when it began. */
@@ -85,6 +93,7 @@ export function replicaJson(replica: ReplicaStatus) {
     secondsLeft: secondsLeft(replica),
     comparingBytes: replica.comparingBytes,
     diskFailed: replica.diskFailed,
+    replacedInSeconds: replica.replacedInMs === undefined ? null : replica.replacedInMs / 1000,
   }
 }
 

@@ -26,6 +26,7 @@ import {
   withSegments,
 } from './map-edits.ts'
 import { placeLinear, placeStriped } from './placement.ts'
+import type { Recovery } from './recovery.ts'
 import { replicaStatuses } from './replica-status.ts'
 import type { ServerRegistry } from './server-registry.ts'
 import type { Purpose, Space } from './space.ts'
@@ -37,6 +38,7 @@ export interface VolumeAdminContext {
   readonly registry: ServerRegistry
   readonly space: Space
   readonly conditions: Conditions
+  readonly recovery: Recovery
   /** What an administrator should know of a volume that was just made. */
   readonly warningsOf: (map: VolumeMap) => string[]
   readonly random: Random
@@ -61,7 +63,7 @@ export class VolumeAdmin {
 
   status(volume: ManagedVolume): VolumeStatus {
     const { map, phase, behind, shutOut, refusals } = volume
-    const { registry, conditions } = this.#context
+    const { registry, conditions, recovery } = this.#context
     const names = behind.map((serverId) => registry.nameOf(serverId))
     return {
       name: map.name,
@@ -75,6 +77,8 @@ export class VolumeAdmin {
         conditions,
         isReachable: (serverId) => registry.isReachable(serverId),
         isDead: (serverId) => registry.isDead(serverId),
+        replacedInMs: (segmentId, serverId) =>
+          recovery.replacedInMs(map.volumeId, segmentId, serverId),
       }),
     }
   }

@@ -34,6 +34,7 @@ import { domainKey } from './candidate.ts'
 import { ClientReports } from './client-reports.ts'
 import { Conditions } from './conditions.ts'
 import { ConfigurationStore } from './configuration-store.ts'
+import { FrontEnds } from './front-ends.ts'
 import { ManagementPath } from './management-path/management-path.ts'
 import { targetAddresses, targetNames } from './management-path/targets.ts'
 import { withPortals } from './map-edits.ts'
@@ -89,6 +90,7 @@ export class Manager {
   readonly #serverAdmin: ServerAdmin
   readonly #recoveryAdmin: RecoveryAdmin
   readonly #sharedStates: SharedStates
+  readonly #frontEnds: FrontEnds
   readonly #domain: string
   #orders = 0
   #listener: RpcListener | undefined
@@ -170,6 +172,7 @@ export class Manager {
       registry,
       space: this.#space,
       conditions: this.#conditions,
+      recovery: this.#recovery,
       warningsOf: (map) => this.#warningsOf(map),
       random,
       handOut,
@@ -182,6 +185,7 @@ export class Manager {
       volumeAdmin: this.#volumeAdmin,
     })
     this.#sharedStates = new SharedStates({ volumes: this.#volumes, handOut })
+    this.#frontEnds = new FrontEnds({ clock, volumes: this.#volumes, handOut })
     this.#path = new ManagementPath({
       network,
       clock,
@@ -250,6 +254,8 @@ export class Manager {
       getMap: ({ volume, newerThan }) => this.#getMap(volume, newerThan),
       watch: (_request, sink) => this.#hub.watch(sink),
       changeSharedState: (request) => this.#sharedStates.change(request),
+      attend: async (request) => this.#frontEnds.attend(request),
+      activateFrontEnd: (request) => this.#frontEnds.activate(request),
       report: async (report) => {
         this.#reports.take(report, this.#ports.clock.wallMs())
         if (this.#store.server(report.serverId) !== undefined) this.#suspicions.reported(report)

@@ -63,6 +63,15 @@ export class Recovery {
     this.#tickSoon()
   }
 
+  /** When a replica that is away is given up for a new one; undefined: it is not away. */
+  replacedInMs(volumeId: string, segmentId: string, serverId: string): number | undefined {
+    const sinceMs = this.#cares.get(volumeId)?.awayMs.get(keyOf({ segmentId }, { serverId }))
+    if (sinceMs === undefined) return undefined
+    const { clock, graceMs, isDead } = this.#context
+    if (isDead(serverId)) return 0
+    return Math.max(0, Math.round(sinceMs + graceMs() - clock.nowMs()))
+  }
+
   stop(): void {
     this.#stopped = true
     this.#timer?.()
@@ -211,6 +220,9 @@ function isBroughtUpNow(
   return isBroughtUp(condition?.partners.find(({ serverId }) => serverId === replica.serverId))
 }
 
-function keyOf({ segmentId }: Segment, { serverId }: Replica): string {
+function keyOf(
+  { segmentId }: Pick<Segment, 'segmentId'>,
+  { serverId }: Pick<Replica, 'serverId'>,
+): string {
   return `${segmentId} ${serverId}`
 }

@@ -14,6 +14,8 @@ export interface ReplicaSources {
   readonly isReachable: (serverId: string) => boolean
   /** An operator vouches that it is off. */
   readonly isDead: (serverId: string) => boolean
+  /** How long until it is replaced; undefined: it is not away. */
+  readonly replacedInMs: (segmentId: string, serverId: string) => number | undefined
 }
 
 export function replicaStatuses(map: VolumeMap, sources: ReplicaSources): ReplicaStatus[] {
@@ -47,8 +49,10 @@ function replicaStatus(
   const primary = lead.serverId === serverId
   const partner = said.get(lead.serverId)?.partners.find((each) => each.serverId === serverId)
   const own = said.get(serverId)
+  const { segmentId } = segment
+  const replacedInMs = sources.replacedInMs(segmentId, serverId)
   return {
-    segmentId: segment.segmentId,
+    segmentId,
     startBlock: segment.start,
     server,
     primary,
@@ -58,6 +62,7 @@ function replicaStatus(
     copiedBytes: partner?.copiedBytes ?? 0,
     comparingBytes: own?.comparingBytes ?? 0,
     diskFailed: own?.diskFailed ?? false,
+    ...(replacedInMs === undefined ? {} : { replacedInMs }),
   }
 }
 

@@ -540,6 +540,13 @@ export const descriptor = {
           }
         },
         "ReplicaStatus": {
+          "oneofs": {
+            "_replacedInMs": {
+              "oneof": [
+                "replacedInMs"
+              ]
+            }
+          },
           "fields": {
             "segmentId": {
               "type": "string",
@@ -592,6 +599,14 @@ export const descriptor = {
               "type": "bool",
               "id": 11,
               "protoName": "disk_failed"
+            },
+            "replacedInMs": {
+              "type": "uint64",
+              "id": 12,
+              "protoName": "replaced_in_ms",
+              "options": {
+                "proto3_optional": true
+              }
             }
           }
         },
@@ -869,6 +884,10 @@ export const descriptor = {
             "client": {
               "type": "string",
               "id": 2
+            },
+            "number": {
+              "type": "uint64",
+              "id": 3
             }
           }
         },
@@ -1830,6 +1849,105 @@ export const descriptor = {
           }
         },
         "ChangeSharedStateReply": {
+          "fields": {
+            "map": {
+              "type": "VolumeMap",
+              "id": 1
+            },
+            "givenUp": {
+              "type": "string",
+              "id": 2,
+              "protoName": "given_up"
+            }
+          }
+        },
+        "Gateway": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "group": {
+              "type": "uint32",
+              "id": 2
+            },
+            "addresses": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3
+            }
+          }
+        },
+        "AttendRequest": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "gateway": {
+              "type": "Gateway",
+              "id": 2
+            },
+            "serves": {
+              "rule": "repeated",
+              "type": "ServedInitiator",
+              "id": 3
+            },
+            "leaving": {
+              "type": "bool",
+              "id": 4
+            }
+          }
+        },
+        "ServedInitiator": {
+          "fields": {
+            "volumeId": {
+              "type": "string",
+              "id": 1,
+              "protoName": "volume_id"
+            },
+            "initiator": {
+              "type": "string",
+              "id": 2
+            }
+          }
+        },
+        "AttendReply": {
+          "fields": {
+            "gateways": {
+              "rule": "repeated",
+              "type": "Gateway",
+              "id": 1
+            }
+          }
+        },
+        "ActivateFrontEndRequest": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "volumeId": {
+              "type": "string",
+              "id": 2,
+              "protoName": "volume_id"
+            },
+            "initiator": {
+              "type": "string",
+              "id": 3
+            },
+            "formerNumber": {
+              "type": "uint64",
+              "id": 4,
+              "protoName": "former_number"
+            },
+            "explicit": {
+              "type": "bool",
+              "id": 5
+            }
+          }
+        },
+        "ActivateFrontEndReply": {
           "fields": {
             "map": {
               "type": "VolumeMap",

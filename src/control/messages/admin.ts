@@ -189,6 +189,8 @@ export interface ReplicaStatus {
   readonly comparingBytes: number
   /** The disk returned errors for it. */
   readonly diskFailed: boolean
+  /** Absent where it is not away; 0: it is replaced as soon as there is room and a primary. */
+  readonly replacedInMs?: number | undefined
 }
 export interface FenceStatus {
   readonly volume: string

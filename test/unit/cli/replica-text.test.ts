@@ -5,6 +5,7 @@ import {
   copiesText,
   durationText,
   progressBar,
+  progressText,
   replicaJson,
   replicaTable,
 } from '../../../src/cli/replica-text.ts'
@@ -46,7 +47,12 @@ const syncing = replica('s2', {
   copiedBytes: 25 * mib,
   bytesPerSecond: 2 * mib,
 })
-const gone = replica('s3', { state: 'gone', behindBytes: 512, diskFailed: true })
+const gone = replica('s3', {
+  state: 'gone',
+  behindBytes: 512,
+  diskFailed: true,
+  replacedInMs: 540_000,
+})
 
 const shutOut = { changes: 0, lastMs: 0, maxMs: 0, totalMs: 0, histogram: [] }
 const volume = {
@@ -119,7 +125,7 @@ await t.test('status', async (t) => {
     'VOLUME  START  SERVER  ROLE     STATE    PROGRESS',
     'db          0  s1      primary  in-sync  8 MiB to be compared',
     'db          0  s2      copy     syncing  [#####...............]  25 % 75 MiB behind, 2 MiB/s, 38 s left',
-    'db          0  s3      copy     gone     512 B behind, the disk returned errors',
+    'db          0  s3      copy     gone     512 B behind, the disk returned errors, replaced in 9 min',
     '',
     'warning: volume db: the copy on s3 is gone',
     ...problems.map((problem) => `! ${problem}`),
@@ -155,7 +161,8 @@ await t.test('recovery', async (t) => {
     '    0  s4      copy  in-sync',
   ])
   t.match(replicaJson(syncing), { secondsLeft: 38, state: 'syncing', behindBytes: 75 * mib })
-  t.match(replicaJson(gone), { secondsLeft: null, diskFailed: true })
+  t.match(replicaJson(gone), { secondsLeft: null, diskFailed: true, replacedInSeconds: 540 })
+  t.equal(progressText(replica('s3', { replacedInMs: 0 })), 'to be replaced')
   t.equal(copiesText([primary]), 'in sync')
 })
 

@@ -180,6 +180,32 @@ await t.test('how fast and when copies are brought up is kept', async (t) => {
   t.strictSame((await recovery({})).settings, { bytesPerSecond: 0, graceMs: 5_000 })
 })
 
+await t.test('a copy that is away is shown, with the time until it is replaced', async (t) => {
+  const cluster = await ControlCluster.start({ servers: 3 })
+  t.teardown(() => cluster.stop())
+  const { admin, servers, clock } = cluster
+  const { map } = await cluster.run(admin.createVolume(mirrored, 9_000))
+  const [, secondary] = map.segments[0]!.replicas
+  const rig = servers.find(({ serverId }) => serverId === secondary?.serverId)!
+  const recovery = () => cluster.run(admin.recovery({ graceMs: 60_000 }, 9_000))
+  t.strictSame((await recovery()).replicas, [])
+  rig.kill()
+  await clock.advance(10_000)
+  const [away] = (await recovery()).replicas
+  t.match(away, { volume: 'v', replica: { server: rig.name, state: 'gone', primary: false } })
+  const { replacedInMs = 0 } = away!.replica
+  t.ok(replacedInMs > 45_000 && replacedInMs < 60_000, `replaced in ${replacedInMs} ms`)
+  const { warnings } = await cluster.run(admin.status({}, 9_000))
+  t.ok(warnings.includes(`volume v: the copy on ${rig.name} is gone`))
+  await clock.advance(60_000)
+  const shown = await cluster.run(admin.showVolume({ name: 'v' }, 9_000))
+  t.notOk(
+    shown.status.replicas.some(({ server }) => server === rig.name),
+    'another took its place',
+  )
+  t.equal(shown.status.replicas.length, 2)
+})
+
 await t.test('comparing: started at every primary, and told of', async (t) => {
   const cluster = await ControlCluster.start({ servers: 2 })
   t.teardown(() => cluster.stop())
@@ -290,6 +316,7 @@ await t.test('each copy: the map, made finer by the primary', async (t) => {
       conditions,
       isReachable: (serverId) => !away.has(serverId),
       isDead: (serverId) => dead.has(serverId),
+      replacedInMs: (_, serverId) => (serverId === 'id5' ? 9_000 : undefined),
     })
   const say = (generation: number, partners: PartnerCondition[]) => {
     const segments = [condition({ partners, comparingBytes: 7 })]
@@ -309,7 +336,9 @@ await t.test('each copy: the map, made finer by the primary', async (t) => {
   t.match(states(), [
     { primary: true, totalBytes: mib, comparingBytes: 7 },
     { primary: false, behindBytes: 0 },
-    { behindBytes: 5, bytesPerSecond: 6, copiedBytes: 8 },
+    { behindBytes: 5, bytesPerSecond: 6, copiedBytes: 8, replacedInMs: undefined },
+    {},
+    { replacedInMs: 9_000 },
   ])
   dead.add('id3')
   away.add('id1')
