@@ -140,6 +140,25 @@ export const shim = {
   sharedStateDeadlineMs: 12_000,
 } as const
 
+/** Several front ends for one initiator, one of them active. */
+export const frontEnds = {
+  /** A front end tells the manager that it lives, and whom it serves, this often. */
+  attendMs: 500,
+  attendDeadlineMs: 1_000,
+  /** Nobody is taken from one that was heard of no longer ago than this. */
+  presentMs: 800,
+  /** One that was not heard of for so long, or does not serve the initiator any more, is lost. */
+  lostMs: 3_000,
+  /** One call for an active front end; a closing change may take its time. */
+  activateDeadlineMs: 10_000,
+  /** Initiators whose active front end one volume names. */
+  namedInitiators: 1_024,
+  /** Those that the manager remembers. */
+  frontEnds: 1_000,
+  /** A stopping gateway sends its initiators elsewhere for no longer than this. */
+  leaveMs: 3_000,
+} as const
+
 /** Small operations on files: on the event loop while they are quick, in the pool after slow ones. */
 export const fileIo = {
   largestLoopBytes: 64 * KIB,
@@ -374,6 +393,8 @@ export const mirror = {
   /** And tells how far it is no more often than this. */
   progressMs: 500,
   conditionRetryMs: 300,
+  /** A disk that returned an error counts as failed for so long, while its store stays open. */
+  diskFailedMs: 30_000,
   /** Regions that one piece of an UNMAP marks at most. */
   unmappedRegions: 64,
   /** A partner that refuses, or could not do it, is asked again after this. */
@@ -416,6 +437,8 @@ export const mirror = {
   digestPieceBytes: 256 * KIB,
   /** Compared and copied under one lock, which clients that want the same blocks wait for. */
   copyPieceBytes: 1 * MIB,
+  /** Of the limit of recovery, content that is only compared takes this part. */
+  comparedPerCopied: 4,
   /** Regions that one replica is brought up by at the same time. */
   bringUpRegions: 2,
   /** Marked regions that are compared at the same time. */

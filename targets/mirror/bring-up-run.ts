@@ -25,7 +25,7 @@ import { RegionMask } from './region-mask.ts'
 import type { Regions } from './regions.ts'
 import { sampleRegions } from './sample.ts'
 import type { SegmentMasks } from './segment-masks.ts'
-import type { Throttle } from './throttle.ts'
+import { costBytes, type Throttle } from './throttle.ts'
 
 export interface BringUpRunOptions {
   readonly partner: Partner
@@ -46,8 +46,6 @@ export interface BringUpRunOptions {
   readonly log: Log
   /** Makes everything durable that this server acknowledged. */
   readonly flushOwn: () => Promise<void>
-  /** A region outside the masks differed, which must not be: people have to know. */
-  readonly alarm?: (partner: Partner, region: number) => void
 }
 
 export interface BringUpHooks {
@@ -58,8 +56,6 @@ export interface BringUpHooks {
 
 const wasEnded = 'bringing up was ended'
 
-export type BringUpKind = 'partial' | 'full'
-
 export class BringUpRun {
   readonly #options: BringUpRunOptions
   readonly #locks: JobLocks
@@ -67,7 +63,8 @@ export class BringUpRun {
   #pending: RegionMask | undefined
   #pendingBytes = 0
   #totalBytes = 0
-  #kind: BringUpKind | undefined
+  /** How it is done; undefined until that is known. */
+  #kind: 'partial' | 'full' | undefined
   #ended = false
 
   constructor(options: BringUpRunOptions, hooks: BringUpHooks) {
@@ -80,9 +77,9 @@ export class BringUpRun {
     return this.#pending !== undefined && !this.#ended
   }
 
-  /** How it is done; undefined until that is known. */
-  get kind(): BringUpKind | undefined {
-    return this.#kind
+  /** It was sent writes once. */
+  get begun(): boolean {
+    return this.#pending !== undefined
   }
 
   get ended(): boolean {
@@ -178,10 +175,9 @@ export class BringUpRun {
 
   /** From now on it lacks everything, and every in-sync replica says so, whoever is primary then. */
   async #distrustMasks(region: number): Promise<void> {
-    const { partner, masks, regions, inSync, generation, log, alarm } = this.#options
+    const { partner, masks, regions, inSync, generation, log } = this.#options
     const { serverId } = partner
     log.error('replica differs outside the masks: all of it is compared', { serverId, region })
-    alarm?.(partner, region)
     const all = new RegionMask(regions.count)
     all.setRange(0, regions.count)
     this.#setPending(all)
@@ -193,8 +189,11 @@ export class BringUpRun {
   async #sameThere(region: number): Promise<boolean> {
     const { copy, partner, regions } = this.#options
     for (const piece of regions.pieces(region)) {
-      const [runs] = await this.#locked(piece, () => copy.differences([partner], piece))
-      if (runs!.length > 0) return false
+      const runs = await this.#locked(piece, async () => {
+        const [differing] = await copy.differences([partner], piece)
+        return { sent: 0, done: differing! }
+      })
+      if (runs.length > 0) return false
     }
     return true
   }
@@ -222,8 +221,10 @@ export class BringUpRun {
     const { copy, partner, regions } = this.#options
     let bytes = 0
     for (const piece of regions.pieces(region)) {
-      const [counts] = await this.#locked(piece, () => copy.copy([partner], piece))
-      bytes += counts!.bytes
+      bytes += await this.#locked(piece, async () => {
+        const [counts] = await copy.copy([partner], piece)
+        return { sent: counts!.bytes, done: counts!.bytes }
+      })
     }
     this.#check()
     this.#pending!.clear(region)
@@ -232,7 +233,10 @@ export class BringUpRun {
   }
 
   /** With no write to the piece, when the limit lets it. Clients may read there meanwhile. */
-  async #locked<T>(piece: BlockExtent, job: () => Promise<T>): Promise<T> {
+  async #locked<T>(
+    piece: BlockExtent,
+    job: () => Promise<{ readonly sent: number; readonly done: T }>,
+  ): Promise<T> {
     const { throttle, store } = this.#options
     for (let wait = throttle.wait(); wait !== undefined; wait = throttle.wait()) {
       await wait
@@ -241,9 +245,9 @@ export class BringUpRun {
     const release = await this.#locks.shared(piece)
     if (release === undefined) throw new PartnerFailure('lost', wasEnded)
     try {
-      const cost = allocatedBytes(store, piece)
-      const done = await job()
-      throttle.spend(cost)
+      const read = allocatedBytes(store, piece)
+      const { sent, done } = await job()
+      throttle.spend(costBytes({ read, sent }))
       return done
     } finally {
       release()

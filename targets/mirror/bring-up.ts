@@ -41,6 +41,7 @@ export class BringUp {
   #run: BringUpRun | undefined
   #copiedBytes = 0
   #upToDate = false
+  #lastFailure = ''
 
   /** Begins at once. */
   constructor(options: BringUpOptions) {
@@ -136,15 +137,23 @@ export class BringUp {
       await watched
     } catch (error) {
       if (!(error instanceof PartnerFailure || error instanceof StorageError)) throw error
-      if (!this.#retry.stopped)
-        log.warn('replica is not up to date yet', { serverId: partner.serverId, error })
+      this.#tell(error)
     }
+    const hadBegun = run.begun
     run.end()
     this.#retry.look()
     await watched
     this.#upToDate = false
     this.#run = undefined
-    changed()
+    if (hadBegun) changed()
+  }
+
+  /** Once for each reason: the next attempts may have the same, every second, for days. */
+  #tell(error: Error): void {
+    if (this.#retry.stopped || error.message === this.#lastFailure) return
+    this.#lastFailure = error.message
+    const { log, partner } = this.#options
+    log.warn('replica is not up to date yet', { serverId: partner.serverId, error })
   }
 
   /** Whatever stood behind a session that ended may have lost what it had not flushed. */

@@ -265,6 +265,6 @@ export class Comparison {
     this.#differingPages += pages
     this.#copiedBytes += bytes
     if (pages === 0) return
-    log.info('replicas differed in a marked region', { region, pages, serverId: partner.serverId })
+    log.debug('replicas differed in a marked region', { region, pages, serverId: partner.serverId })
   }
 }

@@ -3,11 +3,26 @@
  * disks and of the network. A token bucket that may owe: work is done first and paid for after, so
  * that nobody waits for it while holding a lock. One for a whole server.
  */
+import { mirror } from '../../src/base/limits.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 
 /** So much unused time counts afterwards, and so long is nobody's wait before it looks again. */
 const burstMs = 250
 const longestWaitMs = 1_000
+
+/**
+ * What comparing and copying counts: content that was sent counts in full, what was only read to be
+ * compared a part of that, for it costs no network and only half of the disks' time.
+ */
+export function costBytes({
+  read,
+  sent,
+}: {
+  readonly read: number
+  readonly sent: number
+}): number {
+  return sent + Math.max(0, read - sent) / mirror.comparedPerCopied
+}
 
 export class Throttle {
   readonly #clock: Clock

@@ -14,7 +14,7 @@ import { type Partner, PartnerFailure } from './partner.ts'
 import type { RangeLocks } from './range-locks.ts'
 import type { RegionCopy } from './region-copy.ts'
 import type { Regions } from './regions.ts'
-import type { Throttle } from './throttle.ts'
+import { costBytes, type Throttle } from './throttle.ts'
 
 export interface VerificationOptions {
   /** Every other in-sync replica. */
@@ -132,7 +132,7 @@ export class Verification {
     if (release === undefined) return false
     try {
       const differences = await copy.differences(partners, piece)
-      throttle.spend(allocatedBytes(store, piece))
+      throttle.spend(costBytes({ read: allocatedBytes(store, piece), sent: 0 }))
       for (const [i, runs] of differences.entries()) this.#note(partners[i]!, runs)
       return differences.some((runs) => runs.length > 0)
     } finally {

@@ -139,7 +139,7 @@ interface Return {
   readonly world: World
   readonly back: MemoryPartner
   readonly states: string[]
-  readonly alarms: number[]
+  readonly alarms: string[]
   readonly wrong: number[]
   readonly bringUp: BringUp
 }
@@ -177,7 +177,7 @@ async function returning(
   meddle(back, world)
   startClients(world, 3)
   const states: string[] = []
-  const alarms: number[] = []
+  const alarms: string[] = []
   const wrong: number[] = []
   const bringUp: BringUp = new BringUp({
     partner: back,
@@ -192,9 +192,8 @@ async function returning(
     throttle: new Throttle(clock, 0),
     clock,
     random,
-    log: quietLog,
+    log: { ...quietLog, error: (event) => alarms.push(event) },
     flushOwn: () => primary.store.flush(),
-    alarm: (_, region) => alarms.push(region),
     changed: () => {
       states.push(bringUp.state)
       if (bringUp.state === 'up-to-date') wrong.push(...primary.differences(back))

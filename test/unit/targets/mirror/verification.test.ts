@@ -142,7 +142,7 @@ t.test('it is stopped, and goes on where it was', async (t) => {
   if (!(lock instanceof Promise)) lock()
   t.ok(primary.locks.idle)
   one.calls.length = 0
-  const slow = new Throttle(clock, 65_536)
+  const slow = new Throttle(clock, 65_536 / mirror.comparedPerCopied)
   const second = begin({ firstRegion: first.progress.nextRegion, throttle: slow })
   await clock.advance(3_500)
   t.ok(second.progress.nextRegion > 3 && second.progress.nextRegion < 8, 'at its own speed')
