@@ -105,6 +105,22 @@ t.test('a write alone confirms from its sending as well', async (t) => {
   t.notOk(leases.holds({ generation: 5, leaseMs: 1_500, partners }))
 })
 
+t.test('a session that takes no immediate data clears nothing', async (t) => {
+  const link = Object.assign(Object.create(PartnerLink.prototype) as PartnerLink, {
+    serverId: second.serverId,
+    submit: () => t.fail('out of order'),
+  })
+  for (const [name, value] of [
+    ['up', true],
+    ['immediateBytes', 0],
+  ] as const) {
+    Object.defineProperty(link, name, { value })
+  }
+  const leases = new Leases(new ManualClock())
+  const partner = new LinkPartner({ link, leases, number: 16, blocks: 100, blockBytes })
+  await t.rejects(partner.clear(at5, [0], { inSync: true, lacks: [] }), /immediate data/)
+})
+
 t.test('no ghosts: what a path held back never lands after the next session', async (t) => {
   const rig = await setUp(t)
   const { inUse } = hangInUse(rig)
