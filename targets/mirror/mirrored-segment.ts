@@ -6,6 +6,7 @@
  */
 import { background } from '../../src/base/background.ts'
 import { StorageError } from '../../src/base/errors.ts'
+import { mirror as limits } from '../../src/base/limits.ts'
 import type { SegmentCondition } from '../../src/control/messages/server.ts'
 import type { Log } from '../../src/ports/log.ts'
 import type { BlockExtent } from '../../src/scsi/logical-unit.ts'
@@ -51,7 +52,8 @@ export class MirroredSegment {
   #clearing: Clearing | undefined
   /** The in-sync replicas may differ where they are marked, and were not compared since. */
   #doubt = true
-  #diskFailed = false
+  /** The last failure of the own replica: of a store that is open no more it says nothing. */
+  #failure: { readonly store: ReplicaStore | undefined; readonly atMs: number } | undefined
 
   constructor(context: MirroredSegmentContext, masks: SegmentMasks, size: MirroredSize) {
     this.segmentId = context.segmentId
@@ -104,7 +106,7 @@ export class MirroredSegment {
 
   /** The masks of a longer or shorter replica, or those read anew after their file failed. */
   take(masks: SegmentMasks, size: MirroredSize): void {
-    if (this.#masks !== masks) this.#diskFailed = false
+    if (this.#masks !== masks) this.#failure = undefined
     this.#masks = masks
     this.#regions = new Regions(size)
     this.#size = size
@@ -119,8 +121,9 @@ export class MirroredSegment {
 
   /** The own replica could not do what it was asked for. */
   diskFailed(error: unknown): void {
-    if (this.#diskFailed) return
-    this.#diskFailed = true
+    const isNew = !this.#diskFailed
+    this.#failure = { store: this.store, atMs: this.#context.server.clock.nowMs() }
+    if (!isNew) return
     this.#context.log.error('the replica on this disk failed', {
       segmentId: this.segmentId,
       error,
@@ -176,6 +179,12 @@ export class MirroredSegment {
     }
   }
 
+  /** For a while: a manager may find another disk, and if it does not this one is tried again. */
+  get #diskFailed(): boolean {
+    if (this.#failure === undefined || this.#failure.store !== this.store) return false
+    return this.#context.server.clock.nowMs() - this.#failure.atMs < limits.diskFailedMs
+  }
+
   get #comparingBytes(): number {
     if (this.#primary === undefined || this.#primary.inSync.length === 0) return 0
     if (this.#comparison?.merged === true) return this.#comparison.progress.pendingBytes
@@ -219,7 +228,7 @@ export class MirroredSegment {
     const segment = map.segments.find((each) => each.segmentId === segmentId)!
     const { server, changed } = this.#context
     const size = { blocks: segment.blocks, blockBytes: map.blockBytes }
-    this.#diskFailed = false
+    this.#failure = undefined
     const partners = segment.replicas.slice(1).map((replica) => {
       const { clock, links } = server
       const partner = links.partner(replica, size)
