@@ -5,6 +5,12 @@ import { mirror as limits } from '../../../../src/base/limits.ts'
 import type { Replica } from '../../../../src/volume/map.ts'
 import type { RequestIdentity } from '../../../../src/volume/request-identity.ts'
 import { RequestOutcomes, SegmentOutcomes } from '../../../../targets/mirror/request-outcomes.ts'
+import {
+  blockBytes,
+  ReplicationRig,
+  segmentId,
+  withStates,
+} from '../../../support/replication-rig.ts'
 import { testSegment, testUuid } from '../../../support/volume-maps.ts'
 
 const client = 'aaaaaaaaaa'
@@ -97,6 +103,26 @@ t.test('they belong to a replica that stays in sync', (t) => {
   outcomes.forget(segmentId)
   t.same([new RequestOutcomes(0).of(segmentId)], [undefined])
   t.end()
+})
+
+t.test('a replica remembers what its primary tells, until that writes over it', async (t) => {
+  const rig = await ReplicationRig.start()
+  t.teardown(() => rig.stop())
+  const { partner, secondary } = rig
+  const { outcomes } = secondary.volume
+  const known = (number: number) => outcomes.of(segmentId)?.look(again(number), 5)
+  const block = [Buffer.alloc(blockBytes, 1)]
+  await rig.run(partner.write({ generation: 5, identity: first(3) }, 0, block))
+  t.equal(known(3), 'done')
+  t.equal(known(4), 'new')
+  await rig.run(partner.write({ generation: 5 }, 0, block))
+  t.equal(known(3), 'done', 'a write of a client')
+  await rig.run(partner.write({ generation: 5, resync: true }, 0, block))
+  t.equal(known(3), 'gone', 'content of the primary')
+  const behind = withStates(rig.map(6), 'ib')
+  secondary.volume.set({ map: behind })
+  await rig.run(partner.write({ generation: 6, identity: first(5) }, 0, block))
+  t.equal(known(5), undefined, 'what is being brought up remembers nothing')
 })
 
 t.test('a client tells from where on it may ask', (t) => {
