@@ -42,6 +42,8 @@ const configuration = {
       client.changeSharedStateRequestCodec,
       client.changeSharedStateReplyCodec,
     ),
+    attend: unary(client.attendRequestCodec, client.attendReplyCodec),
+    activateFrontEnd: unary(client.activateFrontEndRequestCodec, client.activateFrontEndReplyCodec),
     report: unary(client.reportRequestCodec, client.reportReplyCodec),
   },
 } as const

@@ -2,6 +2,7 @@
  * What a change does to a map, as pure functions: old map in, draft out. The generation comes with
  * the commit. Nothing here knows how a change is carried out.
  */
+import { frontEnds as limits } from '../base/limits.ts'
 import type { Random } from '../ports/random.ts'
 import type {
   Admission,
@@ -109,6 +110,16 @@ export function admissionOf(map: VolumeMap, client: string): Admission {
 function withAdmission(map: VolumeMap, admission: Admission): MapDraft {
   const others = map.admissions.filter(({ client }) => client !== admission.client)
   return { ...map, admissions: [...others, admission] }
+}
+
+/** Its number is that of no other entry: one change comes after each generation. */
+export function withActiveFrontEnd(
+  map: VolumeMap,
+  { initiator, client }: { readonly initiator: string; readonly client: string },
+): MapDraft {
+  const others = map.activeFrontEnds.filter((each) => each.initiator !== initiator)
+  const activeFrontEnds = [...others, { initiator, client, number: map.generation }]
+  return { ...map, activeFrontEnds: activeFrontEnds.slice(-limits.namedInitiators) }
 }
 
 export function asDeleted(map: VolumeMap): MapDraft {

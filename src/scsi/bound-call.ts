@@ -171,6 +171,11 @@ export class BoundCall<T extends Task> implements Call {
   flush(): Promise<Outcome> {
     return this.#there().flush(this.#task)
   }
+  activatePortGroup(): Promise<Outcome> {
+    const { portGroups } = this.#there()
+    assert(portGroups, 'port groups are set only where there are some')
+    return portGroups.activate(this.#task)
+  }
   #there(): LogicalUnit<T> {
     assert(this.#unit, 'a command that needs a unit runs only where there is one')
     return this.#unit

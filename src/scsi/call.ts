@@ -83,6 +83,8 @@ export interface Call {
   mapping(range: BlockExtent, runs: number): Promise<readonly AllocationRun[] | Outcome>
   unmap(extents: readonly BlockExtent[]): Promise<Outcome>
   flush(): Promise<Outcome>
+  /** Only for units with port groups: makes that of this command active and optimized. */
+  activatePortGroup(): Promise<Outcome>
 }
 
 /** What REPORT SUPPORTED OPERATION CODES tells of a command. */

@@ -153,6 +153,15 @@ export const reportTargetPortGroups = cdb('REPORT TARGET PORT GROUPS', {
   reserved: [reserved(2, 4), reserved(10)],
 })
 
+export const setTargetPortGroups = cdb('SET TARGET PORT GROUPS', {
+  cite: 'SPC-4 6.45',
+  sizeBytes: 12,
+  operationCode: 0xa4,
+  serviceAction: 0x0a,
+  fields: { parameterListLength: u32(6) },
+  reserved: [reservedBits(1, 7, 5), reserved(2, 4), reserved(10)],
+})
+
 export const reportTaskManagementFunctions = cdb('REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS', {
   cite: 'SPC-4 6.36',
   sizeBytes: 12,

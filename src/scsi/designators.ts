@@ -12,7 +12,7 @@ const iscsiProtocol = 5
 /** T10 vendor identification, eight characters. SPC-4 6.6.2. */
 export const vendorIdentification = 'PALISADE'
 
-/** All target ports are in one target port group: through each the units are the same. */
+/** Where a unit tells of no others, all target ports are in one group: through each it is the same. */
 export const targetPortGroup = 1
 
 /** A portal group is a target port (RFC 7143 4.4.2). SPC-4 4.2.13 reserves the number 0. */
@@ -37,7 +37,11 @@ export function unitDesignators(facts: UnitFacts): readonly Designator[] {
   ]
 }
 
-export function designators(facts: UnitFacts, nexus: Nexus): Buffer {
+export function designators(
+  facts: UnitFacts,
+  nexus: Nexus,
+  portGroup: number = targetPortGroup,
+): Buffer {
   const { targetName, portalGroupTag = 1 } = nexus
   const port = relativePort(nexus)
   const tag = portalGroupTag.toString(16).padStart(4, '0')
@@ -53,7 +57,7 @@ export function designators(facts: UnitFacts, nexus: Nexus): Buffer {
       codeSet: CodeSet.BINARY,
       association: Association.TARGET_PORT,
       type: Type.PORT_GROUP,
-      value: Buffer.from([0, 0, 0, targetPortGroup]),
+      value: Buffer.from([0, 0, portGroup >> 8, portGroup & 0xff]),
     },
     nameRow(Association.TARGET_PORT, `${targetName},t,0x${tag}`),
     nameRow(Association.TARGET_DEVICE, targetName),

@@ -172,6 +172,14 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     return this.#command(task, this.#directory.unit(task.lun))?.sets ?? false
   }
 
+  /** Whether the task reads or writes the medium; its size and state can be asked for in any case. */
+  usesMedium(task: T): boolean {
+    const command = this.#command(task, this.#directory.unit(task.lun))
+    if (command === undefined || command.medium === 'none') return false
+    const held = command.reservation(task.cdb)
+    return held === 'read' || held === 'write'
+  }
+
   nexusGained(nexus: Nexus): void {
     // What was changed before it came is not told to it.
     for (const lun of this.#directory.luns())

@@ -24,8 +24,9 @@ const versionSpc4 = 0x06
 const hiSupAndFormat = 0x12
 const commandQueueing = 0x02
 const removableMedium = 0x80
-/** TPGS 01b: the state of a target port group can be asked for, and not set. */
+/** TPGS 01b: the state of a target port group can be asked for; 11b: and set. */
 const implicitPortGroups = 0x10
+const settablePortGroups = 0x30
 /** 3PC: it makes copies. */
 const thirdPartyCopy = 0x08
 
@@ -37,7 +38,9 @@ function standardInquiry(call: Call): Buffer {
   data[2] = versionSpc4
   data[3] = hiSupAndFormat
   data[4] = standardBytes - 5
-  data[5] = hasUnit ? implicitPortGroups : 0
+  const portGroups =
+    hasUnit && call.unit.portGroups?.settable ? settablePortGroups : implicitPortGroups
+  data[5] = hasUnit ? portGroups : 0
   if (hasUnit && hasThirdPartyCopy(call.commands)) data[5] |= thirdPartyCopy
   data[7] = commandQueueing
   data.write(vendorIdentification.padEnd(8), 8, 'latin1')

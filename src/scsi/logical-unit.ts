@@ -76,6 +76,8 @@ export interface LogicalUnit<T extends Task = Task> {
   readonly settings?: UnitSettings
   /** Where initiators may have copies of blocks kept in memory (ROD tokens). One for a program. */
   readonly tokens?: TokenStore
+  /** Absent: one group, active and optimized, that nobody can set. */
+  readonly portGroups?: PortGroups<T>
   /** Where space is allocated on first write and there may be too little of it for all blocks. */
   readonly space?: UnitSpace
   /**
@@ -136,7 +138,29 @@ export interface LogicalUnit<T extends Task = Task> {
 }
 
 /** A unit as it describes itself, without its blocks. */
-export type UnitDescription = Pick<LogicalUnit, 'facts' | 'settings' | 'space' | 'tokens'>
+export type UnitDescription = Pick<
+  LogicalUnit,
+  'facts' | 'settings' | 'space' | 'tokens' | 'portGroups'
+>
+
+/** Through which ports of several programs the unit is reached, and how well. SPC-4 5.15. */
+export interface PortGroups<T extends Task = Task> {
+  /** Initiators may ask for another access state (TPGS 11b). */
+  readonly settable: boolean
+  /** The group that the nexus came through. */
+  own(nexus: Nexus): number
+  /** As they are for this initiator; that one is among them. */
+  groups(nexus: Nexus): readonly PortGroup[]
+  /** Makes the group that the task came through active and optimized for its initiator. */
+  activate(task: T): Promise<ScsiResult>
+}
+
+export interface PortGroup {
+  readonly group: number
+  /** Relative target port identifiers. */
+  readonly ports: readonly number[]
+  readonly state: 'optimized' | 'standby'
+}
 
 export interface UnitSpace {
   /** Blocks that are allocated, and for how many more there is room. */

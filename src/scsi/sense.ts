@@ -39,6 +39,7 @@ const {
 export const NO_SENSE = sense(noSense, 0x00, 0x00)
 
 export const LOGICAL_UNIT_NOT_READY = sense(NOT_READY, 0x04, 0x00)
+export const TARGET_PORT_IN_STANDBY_STATE = sense(NOT_READY, 0x04, 0x0b)
 export const SANITIZE_IN_PROGRESS = sense(NOT_READY, 0x04, 0x1b)
 export const MEDIUM_NOT_PRESENT = sense(NOT_READY, 0x3a, 0x00)
 
@@ -84,6 +85,7 @@ export const MODE_PARAMETERS_CHANGED = sense(UNIT_ATTENTION, 0x2a, 0x01)
 export const RESERVATIONS_PREEMPTED = sense(UNIT_ATTENTION, 0x2a, 0x03)
 export const RESERVATIONS_RELEASED = sense(UNIT_ATTENTION, 0x2a, 0x04)
 export const REGISTRATIONS_PREEMPTED = sense(UNIT_ATTENTION, 0x2a, 0x05)
+export const ASYMMETRIC_ACCESS_STATE_CHANGED = sense(UNIT_ATTENTION, 0x2a, 0x06)
 export const CAPACITY_DATA_HAS_CHANGED = sense(UNIT_ATTENTION, 0x2a, 0x09)
 export const COMMANDS_CLEARED_BY_ANOTHER_INITIATOR = sense(UNIT_ATTENTION, 0x2f, 0x00)
 export const COMMANDS_CLEARED_BY_POWER_LOSS = sense(UNIT_ATTENTION, 0x2f, 0x01)

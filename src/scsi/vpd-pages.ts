@@ -168,7 +168,8 @@ const pages: readonly VpdPage[] = [
   {
     code: 0x83,
     cite: 'SPC-4 7.8.6',
-    contents: ({ facts }, call) => designators(facts, call.nexus),
+    contents: ({ facts, portGroups }, call) =>
+      designators(facts, call.nexus, portGroups?.own(call.nexus)),
   },
   { code: 0x86, cite: extendedInquiry.cite, contents: extendedInquiryOf },
   {

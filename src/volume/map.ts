@@ -84,6 +84,8 @@ export interface ActiveFrontEnd {
   readonly initiator: string
   /** InitiatorName of the front end. */
   readonly client: string
+  /** Another one each time: what was accepted under a former one is not sent any more. */
+  readonly number: number
 }
 
 export interface Admission {

@@ -58,6 +58,8 @@ export class TestManager {
         },
         getMap: unavailable,
         changeSharedState: unavailable,
+        attend: unavailable,
+        activateFrontEnd: unavailable,
         report: unavailable,
         watch: (_request, sink) => sink.end(),
       }),

@@ -91,6 +91,49 @@ export interface ChangeSharedStateReply {
   readonly givenUp: string
 }
 
+/** A front end through which initiators reach volumes beside others: one target port group. */
+export interface Gateway {
+  readonly client: string
+  /** TargetPortalGroupTag. */
+  readonly group: number
+  /** iSCSI portals. */
+  readonly addresses: readonly string[]
+}
+
+export interface ServedInitiator {
+  readonly volumeId: string
+  readonly initiator: string
+}
+
+/** A front end tells that it lives and whom it serves. */
+export interface AttendRequest {
+  readonly client: string
+  /** Absent: initiators elsewhere are not told of it. */
+  readonly gateway?: Gateway | undefined
+  readonly serves: readonly ServedInitiator[]
+  /** It stops. */
+  readonly leaving: boolean
+}
+export interface AttendReply {
+  readonly gateways: readonly Gateway[]
+}
+
+export interface ActivateFrontEndRequest {
+  readonly client: string
+  readonly volumeId: string
+  readonly initiator: string
+  /** Number of the entry that the asker knows, which has to hold still; 0: none. */
+  readonly formerNumber: number
+  /** By the initiator: also where the active one serves it. */
+  readonly explicit: boolean
+}
+export interface ActivateFrontEndReply {
+  /** The newest: whom it names is the answer. */
+  readonly map: VolumeMap
+  /** Why the change was given up and undone; empty otherwise. */
+  readonly givenUp: string
+}
+
 export interface ReportRequest {
   readonly client: string
   readonly serverId: string
@@ -125,6 +168,12 @@ export const changeSharedStateRequestCodec = codec<ChangeSharedStateRequest>(
 )
 export const changeSharedStateReplyCodec =
   codecWithMap<ChangeSharedStateReply>('ChangeSharedStateReply')
+export const attendRequestCodec = codec<AttendRequest>('AttendRequest')
+export const attendReplyCodec = codec<AttendReply>('AttendReply')
+export const activateFrontEndRequestCodec =
+  codec<ActivateFrontEndRequest>('ActivateFrontEndRequest')
+export const activateFrontEndReplyCodec =
+  codecWithMap<ActivateFrontEndReply>('ActivateFrontEndReply')
 export const reportRequestCodec = codec<ReportRequest>('ReportRequest')
 export const reportReplyCodec = codec<ReportReply>('ReportReply')
 

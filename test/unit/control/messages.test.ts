@@ -126,7 +126,7 @@ const volumeMap: fc.Arbitrary<VolumeMap> = record({
   leaseMs: uint32,
   removable: fc.boolean(),
   readOnly: fc.boolean(),
-  activeFrontEnds: fc.array(record({ initiator: text, client: text })),
+  activeFrontEnds: fc.array(record({ initiator: text, client: text, number: uint64 })),
   copies: fc.integer({ min: 1, max: 4 }),
   deleted: fc.boolean(),
 })
