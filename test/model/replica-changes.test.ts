@@ -35,7 +35,8 @@ type Step =
   | { readonly kind: 'cut data' | 'heal data'; readonly server: number }
   | { readonly kind: 'wait'; readonly ms: number }
 
-const server = fc.nat(2)
+/** One of three; 3 is the primary of the first segment by the newest map, 4 its next replica. */
+const server = fc.oneof(fc.nat(2), fc.constantFrom(3, 4))
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 3,
@@ -65,7 +66,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 10,
     arbitrary: fc.record({
       kind: fc.constant('wait' as const),
-      ms: fc.oneof(fc.nat(40), fc.nat(1_500), fc.nat(5_000)),
+      ms: fc.oneof(fc.nat(40), fc.nat(400), fc.integer({ min: 1_000, max: 5_000 })),
     }),
   },
 )
@@ -116,8 +117,8 @@ class History {
   }
 
   async #disturb(step: Extract<Step, { readonly server: number }>): Promise<void> {
-    const { net, paths, admin, servers } = this.#cluster
-    const rig = servers[step.server]!
+    const { net, paths, admin } = this.#cluster
+    const rig = this.#rig(step.server)
     const { kind } = step
     if (kind === 'kill' && rig.alive) rig.kill()
     else if (kind === 'lose power' && rig.alive) rig.losePower()
@@ -127,9 +128,15 @@ class History {
     } else if (kind === 'cut' || kind === 'heal') net.cut(rig.name, kind === 'cut')
     else if (kind === 'cut data' || kind === 'heal data') paths.cut(kind === 'cut data', rig.name)
     else if (kind === 'part' || kind === 'join') {
-      const other = servers[step.other]!
+      const other = this.#rig(step.other)
       if (other !== rig) paths.cut(kind === 'part', rig.name, other.name)
     } else if (kind === 'accuse' || kind === 'praise') this.#report(rig, kind === 'praise')
+  }
+
+  #rig(number: number): ServerRig {
+    const { servers } = this.#cluster
+    const named = this.#map.segments[0]?.replicas[number - 3]?.server
+    return servers.find(({ name }) => name === named) ?? servers[number % servers.length]!
   }
 
   #report({ serverId }: ServerRig, reachable: boolean): void {
@@ -198,7 +205,16 @@ class History {
       if (!rig.alive) await rig.start()
     }
     await this.#startManager()
-    await this.#wait(25_000)
+    for (let ms = 0; ms < 40_000 && !this.#isWhole(); ms += 500) await this.#wait(500)
+    await this.#wait(1_000)
+  }
+
+  #isWhole(): boolean {
+    const { servers } = this.#cluster
+    return this.#map.segments.every(({ segmentId, replicas }) => {
+      const serves = servers.some(({ mirror }) => mirror?.canServe(segmentId) === true)
+      return serves && replicas.every(({ state }) => state === 'in-sync')
+    })
   }
 
   async checkEnd(): Promise<void> {
