@@ -8,6 +8,7 @@
  * wait in a circle. It owns nothing; volume, store and masks are the server's.
  */
 import { assert } from '../../src/base/assert.ts'
+import { StorageError } from '../../src/base/errors.ts'
 import { atomicBytes, mirror as limits, pageBytes } from '../../src/base/limits.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 import type {
@@ -51,6 +52,8 @@ export interface ReplicaUnitContext {
   inSyncGeneration(segmentId: string): Generation
   /** A sender believes in a newer generation than this server's. */
   newerSeen(): void
+  /** The store, or the file of the masks, returned an error. */
+  diskFailed?(segmentId: string, error: StorageError): void
 }
 
 /** What a command has to do with: taken together in the turn in which it begins. */
@@ -181,7 +184,7 @@ export class ReplicaUnit implements LogicalUnit<PortalTask> {
       if (taken === undefined) return badList
       const others = new Set(otherServers(view))
       if (taken.lacks.some(({ serverId }) => !others.has(serverId))) return badList
-      await masks.takeOver(taken)
+      await masks.takeOver(taken, view.replica.state === 'in-sync' ? 'newer' : 'theirs')
       return good()
     })
   }
@@ -258,6 +261,9 @@ export class ReplicaUnit implements LogicalUnit<PortalTask> {
     try {
       return await run({ view, store, masks })
     } catch (error) {
+      if (error instanceof StorageError && error.code === 'io-error') {
+        this.#context.diskFailed?.(this.#segmentId, error)
+      }
       return storeFailure(error, doing)
     } finally {
       volume.begun.end()

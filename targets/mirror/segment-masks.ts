@@ -160,11 +160,14 @@ export class SegmentMasks {
   }
 
   /**
-   * Adds what the primary knows, whose content this replica has or is being given. Two labels of one
-   * server are both true of the two masks together: the newer one is kept.
+   * Adds what the primary knows, whose content this replica has or is being given. Among replicas in
+   * sync two labels of one server are both true of the two masks together: the newer one is kept.
+   * One that is not in sync has labels from when it was given content before, and missed what was
+   * marked since: only `theirs` are true.
    */
-  takeOver(masks: MaskSet): Promise<void> {
+  takeOver(masks: MaskSet, labels: 'newer' | 'theirs' = 'newer'): Promise<void> {
     this.#tables.inSync.add(masks.inSync)
+    if (labels === 'theirs') for (const lacks of this.#tables.lacks.values()) lacks.label = 0
     for (const { serverId, label, regions } of masks.lacks) {
       const lacks = this.#of(serverId)
       lacks.mask.add(regions)

@@ -4,6 +4,7 @@ import { StorageError } from '../../../../src/base/errors.ts'
 import { mirror } from '../../../../src/base/limits.ts'
 import { regionsPerPage } from '../../../../targets/mirror/mask-page.ts'
 import { MaskStore } from '../../../../targets/mirror/mask-store.ts'
+import { RegionMask } from '../../../../targets/mirror/region-mask.ts'
 import type { SegmentMasks } from '../../../../targets/mirror/segment-masks.ts'
 import { FaultPlan } from '../../../support/fault-plan.ts'
 import { GatedBlockFiles } from '../../../support/gated-block-files.ts'
@@ -166,6 +167,30 @@ t.test('masks of others are added, with their labels', async (t) => {
   t.same([...(again.lacks(y) ?? [])].slice(0, 4), [0, 3, 8, 9])
   t.equal(again.lacks(y)?.count, 34, 'regions beyond the end are nobody’s')
 })
+
+t.test(
+  'one that is not in sync keeps no labels from when it was given content before',
+  async (t) => {
+    const { open } = setUp()
+    const masks = await open()
+    const of = (serverId: string, label: number, region: number) => {
+      return {
+        serverId,
+        label,
+        regions: RegionMask.fromBuffer(Buffer.from([1 << region]), 8).toBuffer(),
+      }
+    }
+    const given = { inSync: Buffer.alloc(0), inSyncGeneration: 9 }
+    await masks.takeOver({ ...given, lacks: [of(x, 7, 1), of(y, 7, 2)] }, 'theirs')
+    await masks.takeOver({ ...given, lacks: [of(x, 5, 3)] }, 'theirs')
+    t.equal(masks.label(x), 5, 'what the primary says now, not what is newer')
+    t.equal(masks.label(y), 0, 'of that one it does not know')
+    t.same([...masks.lacks(x)!], [1, 3])
+    t.same([...masks.lacks(y)!], [2])
+    await masks.takeOver({ ...given, lacks: [of(x, 4, 0)] })
+    t.equal(masks.label(x), 5, 'among those in sync both are true')
+  },
+)
 
 t.test('what was forgotten gives its place to another only when that is durable', async (t) => {
   const { files, open } = setUp()
