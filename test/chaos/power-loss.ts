@@ -5,7 +5,6 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { VerifyVolumeReply } from '../../src/control/messages/admin.ts'
 import { HandCluster, type HandShim } from '../support/hand-cluster.ts'
 import { seededFractions } from '../support/seeded-random.ts'
 import { type Ended, FencedDisk } from '../support/server-under-test.ts'
@@ -49,9 +48,10 @@ export async function losePower({ seed, losses, tell }: PowerLossOptions): Promi
     faults.push(...(await load.check(disk, 'crash')).map((fault) => `in the end: ${fault}`))
     disk.leg.close()
     await copiesMeet(cluster)
-    const report = (await cluster.verb(['volume', 'verify', volume])) as VerifyVolumeReply
+    // Ends with an error where the copies differ.
+    await cluster.verb(['volume', 'verify', volume])
     if (load.acknowledged < losses) faults.push(`only ${load.acknowledged} commands were answered`)
-    return [...faults, ...differences(report)]
+    return faults
   } finally {
     await cluster.stop()
   }
@@ -128,11 +128,4 @@ class FrontDisk extends FencedDisk {
     const ended = await super.read(lba, blocks)
     return /sense 70..06/.test(ended.how) ? this.read(lba, blocks) : ended
   }
-}
-
-function differences({ segments }: VerifyVolumeReply): string[] {
-  const same = segments.every(({ verification: { state, differingPages } }) => {
-    return state === 'done' && differingPages === 0
-  })
-  return same ? [] : [`the copies differ: ${JSON.stringify(segments)}`]
 }
