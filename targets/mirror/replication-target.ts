@@ -4,6 +4,7 @@
  * needs, and the vendor-specific ones. It answers heartbeats: that is how this server confirms, and
  * how it knows that a primary lives. It follows the volumes and owns their numbers.
  */
+import type { StorageError } from '../../src/base/errors.ts'
 import { mirror as limits } from '../../src/base/limits.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 import { reservedBitInUse } from '../../src/scsi/cdb-layout.ts'
@@ -33,6 +34,7 @@ export interface ReplicationTargetContext
   masks(volumeId: string, segmentId: string): SegmentMasks | undefined
   inSyncGeneration(volumeId: string, segmentId: string): Generation
   newerSeen(volumeId: string): void
+  diskFailed?(volumeId: string, segmentId: string, error: StorageError): void
 }
 
 interface Entry {
@@ -177,6 +179,7 @@ export class ReplicationTarget implements ScsiTarget<PortalTask> {
       masks: (segmentId) => this.#context.masks(volumeId, segmentId),
       inSyncGeneration: (segmentId) => this.#context.inSyncGeneration(volumeId, segmentId),
       newerSeen: () => this.#context.newerSeen(volumeId),
+      diskFailed: (segmentId, error) => this.#context.diskFailed?.(volumeId, segmentId, error),
     }
   }
 

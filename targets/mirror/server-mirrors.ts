@@ -157,6 +157,9 @@ export class ServerMirrors {
       incarnation: () => store.incarnation,
       inSyncGeneration: (volumeId, segmentId) =>
         this.#volumes.get(volumeId)?.volume.inSyncGeneration(segmentId) ?? 0,
+      diskFailed: (volumeId, segmentId, error) => {
+        this.get(volumeId)?.segment(segmentId)?.diskFailed(error)
+      },
       newerSeen: (volumeId) => {
         const known = this.#volumes.get(volumeId)
         if (known !== undefined) this.#options.newerSeen(known.volume)
