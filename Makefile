@@ -5,7 +5,6 @@ export PATH := $(CURDIR)/$(NODE_BIN):$(PATH)
 # Test files by kind, named after their sources so that a stale dist/ adds none.
 compiled = $(sort $(patsubst %.ts,dist/%.js,$(shell find $(wildcard $(1)) -name '*.test.ts')))
 QUICK_TESTS = $(call compiled,test/unit test/golden test/model test/contract test/sim)
-SIM_TESTS = $(call compiled,test/model test/sim)
 # These measure stalls and rates: one at a time, with nothing beside them.
 MEASURING = changes manager manager-crash robustness shim-paths
 ALONE_TESTS = $(MEASURING:%=dist/test/interop/%.test.js) $(call compiled,test/demo)
@@ -14,7 +13,7 @@ TAP = tap run --disable-coverage $(TAP_FLAGS)
 
 .DEFAULT_GOAL := check
 .PHONY: help install deps build generate check lint test test-quick test-interop test-paired \
-  test-alone sim interop conformance fuzz dissect bench demo up clean
+  test-alone sim mutations interop conformance fuzz dissect bench demo up clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -58,8 +57,13 @@ test-paired: build deps
 test-alone: build deps
 	$(TAP) --jobs=1 --timeout=600 $(ALONE_TESTS)
 
-sim: build ## random histories against models (there is no simulator of a whole cluster yet)
-	$(TAP) --jobs=2 --timeout=600 $(SIM_TESTS)
+SEED = 1
+SEEDS = 2000
+sim: build ## simulate whole clusters under faults, one a seed (SEED=1 SEEDS=2000 ARGS='--trace --single')
+	node dist/test/sim/main-sim.js --seed $(SEED) --seeds $(SEEDS) --jobs 2 $(ARGS)
+
+mutations: build ## take guards out of copies of the program; the simulator must notice (ARGS='--only term')
+	node dist/test/sim/main-mutations.js $(ARGS)
 
 interop: test-interop ## real initiators, crashes, cut paths; against real processes
 

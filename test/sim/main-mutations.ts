@@ -48,8 +48,8 @@ async function hunt(mutation: Mutation): Promise<Found | undefined> {
   const directory = await mutant(mutation)
   try {
     const args = [join(directory, 'test/sim/main-sim.js'), '--seed', values.seed, '--brief']
-    const mirrors = mutation.mirrors === true ? ['--mirrors'] : []
-    const child = spawn(process.execPath, [...args, '--seeds', values.seeds, ...mirrors])
+    const single = mutation.mirrors === true ? [] : ['--single']
+    const child = spawn(process.execPath, [...args, '--seeds', values.seeds, ...single])
     let said = ''
     child.stdout.on('data', (chunk: Buffer) => {
       said += chunk.toString()

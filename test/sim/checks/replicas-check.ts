@@ -17,11 +17,14 @@ const pieceBlocks = 128
 
 export async function checkReplicas(cluster: Cluster): Promise<void> {
   const { world, violations, maps } = cluster
+  // What was on it goes elsewhere, where there is room.
+  const hasFailedDisk = (serverId: string): boolean =>
+    cluster.servers.some((server) => server.serverId === serverId && server.disk.failed)
   const behind = (): string[] =>
     [...maps.all.values()].flatMap(({ name, segments }) =>
       segments.flatMap(({ replicas }) =>
         replicas
-          .filter(({ state }) => state !== 'in-sync')
+          .filter(({ state, serverId }) => state !== 'in-sync' && !hasFailedDisk(serverId))
           .map(({ server }) => `${name} ${server}`),
       ),
     )
@@ -64,7 +67,7 @@ async function compareSegment(
     stores,
   }: { name: string; segment: Segment; stores: ReadonlyMap<string, PageStore> },
 ): Promise<void> {
-  const [first, ...others] = replicas
+  const [first, ...others] = replicas.filter(({ state }) => state === 'in-sync')
   if (first === undefined) return
   const primary = stores.get(first.serverId)?.replica(segmentId)
   for (const { serverId, server } of others) {

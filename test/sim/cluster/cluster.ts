@@ -79,7 +79,7 @@ export class Cluster {
 
   /** A little more than the volumes can fill. */
   get #leastPages(): number {
-    return this.#plan.volumes.reduce((sum, { pages }) => sum + pages, 0) + 6
+    return this.#plan.volumes.reduce((sum, { pages, mirror }) => sum + pages * mirror, 0) + 6
   }
 
   /** Everything runs, volumes exist, initiators are at work. */

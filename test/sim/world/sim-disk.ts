@@ -40,6 +40,8 @@ export class SimDisk {
   }
   readonly #files = new Map<string, SimFile>()
   readonly #underWay = new Map<SimProcess, Set<() => void>>()
+  /** A flush has failed, once. */
+  failed = false
   /** Called when a flush has failed: data may be lost. */
   onLoss: () => void = () => undefined
 
@@ -165,6 +167,7 @@ class SimFile {
     this.#passed += count
     if (faults.failingFlushes > 0 && count > 0) {
       faults.failingFlushes--
+      this.#disk.failed = true
       for (const write of writes) if (chance.happens(0.5)) this.#keep(write)
       this.#disk.machine.world.note(`${this.#disk.machine.name}: a flush of ${this.name} fails`)
       this.#disk.onLoss()
