@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { mainProgram, PalisadeProcess, run } from '../support/palisade-process.ts'
 
+t.setTimeout(120_000)
+
 interface Case {
   readonly args: readonly string[]
   readonly exit: number
