@@ -31,7 +31,7 @@ Settings are kept by the manager, also over restarts, and servers heed them with
 A DURATION is a number with s, min, h or d; plain: seconds. A copy that comes back within its
 grace gets only what it missed. After it the manager makes a new copy on another server in
 another failure domain; the space for that is what \`manager --reserve\` keeps free.
-Clients go on meanwhile: the limit leaves them at least half of what the disks can do.
+Clients go on meanwhile, and the default limit leaves them most of what disks can do.
 
 Examples:
   palisade recovery

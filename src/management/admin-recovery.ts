@@ -68,7 +68,7 @@ export class RecoveryAdmin {
         return reply.segments
       } catch (error) {
         // One that is away for a moment goes on; one that is lost is soon the primary no more.
-        if (start || !(error instanceof StorageError) || error.code !== 'unreachable') throw error
+        if (start || !isSilence(error)) throw error
         return map.segments
           .filter(({ replicas }) => replicas[0]?.serverId === serverId)
           .map(({ segmentId }) => ({ ...unknown, segmentId, state: 'running' as const }))
@@ -99,6 +99,12 @@ function verified(
     verification: { ...verification, named: [] },
     named,
   }
+}
+
+function isSilence(error: unknown): boolean {
+  return (
+    error instanceof StorageError && (error.code === 'unreachable' || error.code === 'deadline')
+  )
 }
 
 /** Of a segment of which its primary says nothing. */

@@ -238,6 +238,10 @@ await t.test('comparing: started at every primary, and told of', async (t) => {
     },
     { server: second.replicas[0]?.server, verification: { state: 'none' } },
   ])
+  servers.find(({ name }) => name === second.replicas[0]?.server)?.kill()
+  const silent = await verify('v', false)
+  t.match(silent.segments[1], { verification: { state: 'running' } }, 'it may come back')
+  await t.rejects(verify('v', true), { message: /./ }, 'but nothing is begun there')
 })
 
 function verification(segmentId: string): SegmentVerification {
