@@ -5,6 +5,7 @@
  */
 import { background } from '../src/base/background.ts'
 import { shim as limits } from '../src/base/limits.ts'
+import type { ServedInitiator } from '../src/control/messages/client.ts'
 import {
   type ConfigurationClient,
   configurationClient,
@@ -21,6 +22,7 @@ import type { RpcChannel, RpcListener, RpcNetwork } from '../src/ports/rpc.ts'
 import { TokenStore } from '../src/scsi/copy/token-store.ts'
 import type { VolumeMap } from '../src/volume/map.ts'
 import { FrontVolume } from './device/front-volume.ts'
+import { Attendance } from './front/attendance.ts'
 import { FrontHost } from './front/front-host.ts'
 import { Liveness } from './front/liveness.ts'
 import { MapWatch } from './map-watch.ts'
@@ -42,6 +44,11 @@ export interface ShimOptions {
   readonly manager: string
   /** Names of the volumes to offer; all that this client may see where it is empty. */
   readonly volumes: readonly string[]
+  /**
+   * For initiators elsewhere, beside other gateways: the portal group that no other one has. Absent:
+   * a plain shim, for those of its host.
+   */
+  readonly gateway?: { readonly group: number }
   /** What initiators have to bring. */
   readonly policy: LoginPolicy
   /** How long commands are held before NOT READY; absent: what the volume's map says. */
@@ -59,6 +66,9 @@ export class Shim {
   readonly #watch: MapWatch
   readonly #portal: Portal
   readonly #liveness: Liveness
+  readonly #attendance: Attendance
+  /** As initiators are told of them. */
+  readonly #addresses: string[] = []
   readonly #tokens: TokenStore
   readonly #pathPorts: PathPorts
   /** By volumeId. */
@@ -96,8 +106,20 @@ export class Shim {
         this.#managementPath = portals
       },
     })
+    const { gateway, client } = options
+    this.#attendance = new Attendance({
+      client,
+      configuration,
+      clock,
+      ...(gateway !== undefined && {
+        gateway: { group: gateway.group, addresses: () => this.#addresses },
+      }),
+      serves: () => this.#served(),
+      named: () => this.#offered().some(({ namesUs }) => namesUs),
+    })
     const host = new FrontHost({
       clock,
+      attendance: this.#attendance,
       liveness: this.#liveness,
       volumes: () => this.#offered(),
       listed: this.#watch.listed,
@@ -106,14 +128,19 @@ export class Shim {
   }
 
   /** Resolves when the volumes are known; initiators may be let in then. */
-  start(): Promise<void> {
+  async start(): Promise<void> {
     this.#watch.start()
-    return this.#watch.listed
+    await this.#watch.listed
+    await this.#attendance.start()
   }
 
   /** Opens a front portal; resolves with its address, with the real port. */
-  listen(address: string, place: PortalPlace = {}): Promise<string> {
-    return this.#portal.listen(address, place)
+  async listen(address: string, place: PortalPlace = {}): Promise<string> {
+    const { gateway } = this.#options
+    const group = gateway === undefined ? {} : { portalGroupTag: gateway.group }
+    const listening = await this.#portal.listen(address, { ...place, ...group })
+    this.#addresses.push(place.advertised ?? listening)
+    return listening
   }
 
   /** Serves the status; resolves with its address. */
@@ -126,6 +153,8 @@ export class Shim {
   /** Ends the sessions of initiators, then those with the servers. Resolves when all have ended. */
   async stop(graceMs: number): Promise<void> {
     await this.#portal.close(graceMs)
+    await this.#attendance.leave()
+    this.#attendance.stop()
     await Promise.all([...this.#volumes.values()].map((volume) => volume.settled()))
     this.#watch.stop()
     for (const volume of this.#volumes.values()) volume.close()
@@ -142,6 +171,17 @@ export class Shim {
       volumes: this.#offered(),
       sessions: this.#portal.sessions,
     }
+  }
+
+  /** Initiators that work through this front end and answer; others may take over the rest. */
+  #served(): ServedInitiator[] {
+    const volumes = new Map(this.#offered().map((volume) => [volume.state.map.iqn, volume]))
+    return this.#portal.sessions.flatMap((session) => {
+      const { targetName, initiatorName } = session.nexus
+      const volume = volumes.get(targetName)
+      if (volume?.isActiveFor(initiatorName) !== true || !this.#liveness.alive(session)) return []
+      return [{ volumeId: volume.state.map.volumeId, initiator: initiatorName }]
+    })
   }
 
   #offered(): FrontVolume[] {
@@ -167,6 +207,7 @@ export class Shim {
       configuration: this.#configuration,
       managerConnected: () => this.#watch.connected,
       liveness: this.#liveness,
+      attendance: this.#attendance,
       tokens: this.#tokens,
       holdMs: (current) => holdMs ?? (current.holdMs || limits.holdMs),
       refresh: ({ name }, newerThan) => this.#watch.refresh(name, newerThan),

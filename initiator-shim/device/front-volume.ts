@@ -15,6 +15,7 @@ import type { ReservationTable } from '../../src/scsi/reservation-table.ts'
 import { newNotices } from '../../src/scsi/reservation-watch.ts'
 import type { ScsiTarget } from '../../src/scsi/scsi-target.ts'
 import {
+  ASYMMETRIC_ACCESS_STATE_CHANGED,
   CAPACITY_DATA_HAS_CHANGED,
   MODE_PARAMETERS_CHANGED,
   NOT_READY_TO_READY_CHANGE,
@@ -22,6 +23,7 @@ import {
 } from '../../src/scsi/sense.ts'
 import type { SharedState } from '../../src/scsi/unit-settings.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
+import type { Attendance } from '../front/attendance.ts'
 import type { Liveness } from '../front/liveness.ts'
 import { PathSet } from '../paths/path-set.ts'
 import type { PathPorts } from '../paths/server-path.ts'
@@ -29,6 +31,7 @@ import { RequestIdentities } from '../router/request-identities.ts'
 import { Router } from '../router/router.ts'
 import { VolumeState } from '../volume-state.ts'
 import { FlushLedger } from './flush-ledger.ts'
+import { FrontAccess } from './front-access.ts'
 import { ReserveKeeper } from './reserve-keeper.ts'
 import { SanitizeKeeper } from './sanitize-keeper.ts'
 import { VolumeSettings } from './volume-settings.ts'
@@ -43,6 +46,7 @@ export interface FrontVolumeOptions {
   /** The manager can be asked now. */
   readonly managerConnected: () => boolean
   readonly liveness: Liveness
+  readonly attendance: Attendance
   /** Of all volumes of this shim. */
   readonly tokens: TokenStore
   readonly holdMs: (map: VolumeMap) => number
@@ -60,6 +64,7 @@ export class FrontVolume {
   readonly #device: DeviceServer<PortalTask>
   readonly #unit: VolumeUnit
   readonly #ledger = new FlushLedger()
+  readonly #access: FrontAccess
   readonly #liveness: Liveness
   readonly #settings: VolumeSettings
   readonly #keeper: SanitizeKeeper
@@ -75,6 +80,13 @@ export class FrontVolume {
     )
     this.#liveness = liveness
     this.paths = new PathSet(ports)
+    const { configuration, managerConnected, attendance } = options
+    const { state } = this
+    const take = (newer: VolumeMap): void => this.take(newer)
+    const access = new FrontAccess({
+      ...{ client, state, attendance, liveness, configuration, log, take },
+    })
+    this.#access = access
     this.router = new Router({
       clock,
       log,
@@ -83,16 +95,14 @@ export class FrontVolume {
       paths: this.paths,
       identities: new RequestIdentities((count) => options.random.bytes(count)),
       holdMs: () => options.holdMs(this.state.map),
-      keptFrom: (task) => this.#device.keptFrom(task),
+      keptFrom: (task) => access.keptFrom(task) ?? this.#device.keptFrom(task),
     })
-    const { configuration, managerConnected } = options
-    const { state, router } = this
+    const { router } = this
     const { tokens } = options
-    const take = (newer: VolumeMap): void => this.take(newer)
     const asking = { client, configuration, managerConnected, clock, log }
     this.#settings = new VolumeSettings({ ...asking, state, take })
     const settings = this.#settings
-    const unit = new VolumeUnit({ state, router, ledger: this.#ledger, settings, tokens })
+    const unit = new VolumeUnit({ state, router, ledger: this.#ledger, settings, tokens, access })
     this.#unit = unit
     this.#device = new DeviceServer<PortalTask>(
       {
@@ -123,6 +133,15 @@ export class FrontVolume {
     return this.#attached.size
   }
 
+  /** It is some initiator's active front end. */
+  get namesUs(): boolean {
+    return this.#access.namesUs
+  }
+
+  isActiveFor(initiatorName: string): boolean {
+    return this.#access.isActiveFor(initiatorName)
+  }
+
   /** A map from the watch or from GetMap; older ones are passed over. */
   take(map: VolumeMap): void {
     const { state } = this
@@ -136,6 +155,11 @@ export class FrontVolume {
       this.#device.raise(POWER_ON_OR_RESET_OCCURRED)
     }
     if (map.blocks !== former.blocks) this.#device.raise(CAPACITY_DATA_HAS_CHANGED)
+    const moved = this.#access.movedSince(former)
+    if (moved.size > 0) {
+      const to = ({ initiatorName }: Nexus): boolean => moved.has(initiatorName)
+      this.#device.raise(ASYMMETRIC_ACCESS_STATE_CHANGED, { to })
+    }
     this.#tellSettings(formerSettings)
     this.#keeper.look()
     this.#reserves.look()
@@ -207,6 +231,9 @@ export class FrontVolume {
   }
 
   async #execute(task: PortalTask, dataOut: readonly Buffer[]): Promise<Outcome> {
+    const entering = this.#access.enter(task, this.#device.usesMedium(task))
+    const refused = entering instanceof Promise ? await entering : entering
+    if (refused !== undefined) return refused
     if (!this.#device.sets(task)) return this.#device.execute(task, dataOut)
     return (await this.#liveness.awaited(task)) ?? this.#device.execute(task, dataOut)
   }

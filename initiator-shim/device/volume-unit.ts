@@ -30,6 +30,7 @@ import type { Router } from '../router/router.ts'
 import type { VolumeState } from '../volume-state.ts'
 import { atomicFacts } from './atomic-facts.ts'
 import type { FlushLedger } from './flush-ledger.ts'
+import type { FrontAccess } from './front-access.ts'
 import { gatherMapping } from './gather-mapping.ts'
 import {
   compareAndWriteRequest,
@@ -68,18 +69,21 @@ export interface VolumeParts {
   readonly ledger: FlushLedger
   readonly settings: VolumeSettings
   readonly tokens: TokenStore
+  readonly access: FrontAccess
 }
 
 export class VolumeUnit implements LogicalUnit<PortalTask> {
   readonly #state: VolumeState
   readonly #router: Router
   readonly #ledger: FlushLedger
+  readonly #access: FrontAccess
   readonly settings: VolumeSettings
   readonly tokens: TokenStore
   #facts: UnitFacts
 
   constructor(parts: VolumeParts) {
-    const { state, router, ledger, settings, tokens } = parts
+    const { state, router, ledger, settings, tokens, access } = parts
+    this.#access = access
     this.#state = state
     this.#router = router
     this.#ledger = ledger
@@ -100,8 +104,15 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
     return this.#state.admission.fenced && isCompared(task.cdb) ? conflict : undefined
   }
 
-  notReady(): Sense | undefined {
-    return this.#router.notReady ? LOGICAL_UNIT_NOT_READY : undefined
+  notReady(task: PortalTask): Sense | undefined {
+    const standby = this.#access.standbySense(task.nexus)
+    return standby ?? (this.#router.notReady ? LOGICAL_UNIT_NOT_READY : undefined)
+  }
+
+  /** A shim that is nobody's other path is a target of one port, like any disk. */
+  get portGroups(): FrontAccess | undefined {
+    const isOneOfSeveral = this.#access.settable || this.#state.map.activeFrontEnds.length > 0
+    return isOneOfSeveral ? this.#access : undefined
   }
 
   async read(task: PortalTask, lba: number, blocks: number): Promise<ScsiResult> {

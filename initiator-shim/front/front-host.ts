@@ -20,6 +20,7 @@ import type {
 } from '../../src/portal/portal-host.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import type { FrontVolume } from '../device/front-volume.ts'
+import type { Attendance } from './attendance.ts'
 import type { Liveness } from './liveness.ts'
 
 export class FrontHost implements PortalHost {
@@ -27,23 +28,29 @@ export class FrontHost implements PortalHost {
   /** Volumes that initiators may see, in the order of their names. */
   readonly #volumes: () => readonly FrontVolume[]
   readonly #listed: Promise<void>
+  readonly #attendance: Attendance
   readonly #liveness: Liveness
 
   /** `listed` resolves when the volumes are known: until then no login is answered. */
   constructor(options: {
     readonly clock: Clock
+    readonly attendance: Attendance
     readonly liveness: Liveness
     readonly volumes: () => readonly FrontVolume[]
     readonly listed: Promise<void>
   }) {
     this.#clock = options.clock
+    this.#attendance = options.attendance
     this.#liveness = options.liveness
     this.#volumes = options.volumes
     this.#listed = options.listed
   }
 
   discover(): readonly DiscoveredTarget[] {
-    return this.#volumes().map(({ state }) => ({ targetName: state.map.iqn }))
+    const others = this.#attendance.others.flatMap(({ group, addresses }) =>
+      addresses.map((address) => ({ address, portalGroupTag: group })),
+    )
+    return this.#volumes().map(({ state }) => ({ targetName: state.map.iqn, others }))
   }
 
   async login(facts: LoginRequestFacts): Promise<LoginDecision> {

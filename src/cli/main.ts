@@ -18,6 +18,7 @@ const verbs: Readonly<Record<string, () => Promise<AddCommand>>> = {
   manager: async () => (await import('./manager.ts')).addManagerCommand,
   target: async () => (await import('./target.ts')).addTargetCommand,
   shim: async () => (await import('./shim.ts')).addShimCommand,
+  gateway: async () => (await import('./shim.ts')).addGatewayCommand,
   volume: async () => (await import('./volume.ts')).addVolumeCommand,
   server: async () => (await import('./server.ts')).addServerCommand,
   recovery: async () => (await import('./recovery.ts')).addRecoveryCommand,

@@ -3,6 +3,7 @@
  * server, the standalone target, the shim's front, the manager's discovery.
  */
 import type { InitiatorProfile } from '../iscsi/initiator-profile.ts'
+import type { TargetAddress } from '../iscsi/send-targets.ts'
 import type { Nexus, Task } from '../scsi/logical-unit.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
 import type { Fence } from '../volume/generation-header.ts'
@@ -102,6 +103,8 @@ export interface DiscoveredTarget {
   readonly targetName: string
   /** `HOST:PORT`, all of portal group 1; absent: the portals of the `Portal` that asks. */
   readonly portals?: readonly string[]
+  /** Portals of other programs that serve it too, beside those. */
+  readonly others?: readonly TargetAddress[]
 }
 
 export interface PortalHost {

@@ -132,10 +132,10 @@ export class Portal {
     const served = host.discover(initiatorName, stream.localAddress)
     const moved = policy.redirects ?? []
     return [...served, ...moved.map(({ targetName }): DiscoveredTarget => ({ targetName }))].map(
-      ({ targetName, portals }) => ({
-        targetName,
-        addresses: portals?.map((address) => ({ address, portalGroupTag: 1 })) ?? here,
-      }),
+      ({ targetName, portals, others = [] }) => {
+        const own = portals?.map((address) => ({ address, portalGroupTag: 1 })) ?? here
+        return { targetName, addresses: [...own, ...others] }
+      },
     )
   }
 

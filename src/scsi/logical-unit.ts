@@ -77,7 +77,7 @@ export interface LogicalUnit<T extends Task = Task> {
   /** Where initiators may have copies of blocks kept in memory (ROD tokens). One for a program. */
   readonly tokens?: TokenStore
   /** Absent: one group, active and optimized, that nobody can set. */
-  readonly portGroups?: PortGroups<T>
+  readonly portGroups?: PortGroups<T> | undefined
   /** Where space is allocated on first write and there may be too little of it for all blocks. */
   readonly space?: UnitSpace
   /**

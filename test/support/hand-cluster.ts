@@ -43,6 +43,7 @@ export interface HandShim {
   /** InitiatorName of this client. */
   readonly client: string
   readonly name: string
+  readonly verb: 'shim' | 'gateway'
   readonly portal: string
   readonly status: string
   process: PalisadeProcess
@@ -158,14 +159,14 @@ export class HandCluster {
     server.control = await controlOf(server.process)
   }
 
-  async startShim(name: string): Promise<HandShim> {
+  async startShim(name: string, verb: HandShim['verb'] = 'shim'): Promise<HandShim> {
     const [portal, status] = [await this.#draw(), await this.#draw()]
-    const process = this.#spawnShim({ name, portal, status })
+    const process = this.#spawnShim({ name, verb, portal, status })
     const { client = '' } = await ready(process).catch(async (error) => {
       await process.stop()
       throw error
     })
-    const shim = { client, name, portal, status, process }
+    const shim = { client, name, verb, portal, status, process }
     this.shims.push(shim)
     return shim
   }
@@ -178,9 +179,14 @@ export class HandCluster {
     await ready(shim.process)
   }
 
-  #spawnShim({ name, portal, status }: Omit<HandShim, 'client' | 'process'>): PalisadeProcess {
+  #spawnShim({
+    name,
+    verb,
+    portal,
+    status,
+  }: Omit<HandShim, 'client' | 'process'>): PalisadeProcess {
     return new PalisadeProcess([
-      ...['shim', '--dir', join(this.directory, name), '--manager', this.#control],
+      ...[verb, '--dir', join(this.directory, name), '--manager', this.#control],
       ...['--portal', portal, '--status', status, '--json', '--log-level', 'info'],
     ])
   }

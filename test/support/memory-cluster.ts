@@ -103,13 +103,19 @@ export class MemoryCluster {
   }
 
   /** Another client's shim, named `shim-N` in the RPC network. */
-  async addShim(client: string): Promise<{ shim: Shim; portal: string; host: string }> {
+  async addShim(
+    client: string,
+    gateway?: { readonly group: number },
+  ): Promise<{ shim: Shim; portal: string; host: string }> {
     const name = `shim-${++this.#shims}`
     const rpc = this.rpc.host(name)
     const { network, clock } = this
     const shim = new Shim(
       { network, rpc, clock, random: seededRandom(this.#shims), log: quietLog },
-      { client, manager: managerAddress, volumes: [], policy: plainLoginPolicy },
+      {
+        ...{ client, manager: managerAddress, volumes: [], policy: plainLoginPolicy },
+        ...(gateway !== undefined && { gateway }),
+      },
     )
     this.#moreShims.push(shim)
     const portal = await shim.listen('127.0.0.1:0')
