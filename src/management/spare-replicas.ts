@@ -9,7 +9,7 @@ import { newReplica } from './map-edits.ts'
 import { pagesOf, placeSpare } from './placement.ts'
 import type { Room } from './space.ts'
 
-/** Which of its replicas a segment gives up. */
+/** Which of its replicas a segment gives up; one that is in sync stays whatever is said. */
 export type GivesUp = (replica: Replica) => boolean
 
 export interface SpareRoom extends Room {
@@ -30,7 +30,8 @@ export function withSpares(
     while (givesUp !== undefined) {
       const segment = draft.segments.find((each) => each.segmentId === segmentId)!
       const isShort = segment.replicas.length < map.copies
-      const gone = isShort ? undefined : segment.replicas.find(givesUp)
+      const mayGo = segment.replicas.filter(({ state }) => state !== 'in-sync')
+      const gone = isShort ? undefined : mayGo.find(givesUp)
       if (gone === undefined && !isShort) break
       const pages = pagesOf(segment, map.blockBytes)
       const spare = spareFor(segment, gone, pages, { ...room, candidates: left })

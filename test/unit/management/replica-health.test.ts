@@ -264,14 +264,42 @@ await t.test('a disk that returns errors is left', async (t) => {
   t.ok(secondary!.mirror!.canServe(segmentId))
 })
 
-await t.test('without room nothing is given up', async (t) => {
-  const { cluster, map } = await started(t, 2)
+await t.test('without room nothing is given up, and room that appears is used', async (t) => {
+  const { cluster, map } = await started(t, 3)
   const [primary, secondary] = named(cluster, map)
+  const spare = cluster.servers.find((each) => each !== primary && each !== secondary)!
+  spare.kill()
   secondary!.kill()
+  await cluster.clock.advance(3_000)
   await cluster.run(cluster.admin.declareDead({ name: secondary!.name }, 9_000))
   await cluster.clock.advance(10_000)
   t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}-`)
-  await secondary!.start()
-  await cluster.clock.advance(4_000)
-  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${secondary!.name}`)
+  await spare.start()
+  await cluster.clock.advance(30_000)
+  t.equal(replicas(await mapOf(cluster)), `${primary!.name} ${spare.name}`)
+})
+
+await t.test('a volume is deleted while its primary is away', async (t) => {
+  const { cluster, map } = await started(t)
+  const [primary, secondary] = named(cluster, map)
+  primary!.kill()
+  await cluster.run(cluster.admin.deleteVolume({ name: 'v', force: true }, 20_000))
+  t.equal(secondary!.store.replicas.size, 0)
+  await primary!.start()
+  await cluster.clock.advance(3_000)
+  t.equal(primary!.store.replicas.size, 0, 'and freed where it comes back')
+})
+
+await t.test('the manager dies while a primary is replaced', async (t) => {
+  for (const afterMs of [1_250, 1_900, 2_030, 2_060]) {
+    const { cluster, map, segmentId } = await started(t)
+    const [primary, secondary] = named(cluster, map)
+    primary!.kill()
+    await cluster.clock.advance(afterMs)
+    cluster.killManager()
+    await cluster.clock.advance(500)
+    await cluster.startManager()
+    await until(cluster, () => secondary!.mirror!.canServe(segmentId))
+    t.equal(replicas(await mapOf(cluster)), `${secondary!.name} ${primary!.name}-`)
+  }
 })
