@@ -2,13 +2,16 @@
 import t from 'tap'
 import { StorageError } from '../../../../src/base/errors.ts'
 import { mirror as limits } from '../../../../src/base/limits.ts'
+import type { BlockFiles } from '../../../../src/ports/block-file.ts'
 import { Clearing, type ClearingPartner } from '../../../../targets/mirror/clearing.ts'
 import { MaskStore } from '../../../../targets/mirror/mask-store.ts'
 import { PartnerFailure } from '../../../../targets/mirror/partner.ts'
 import { RegionActivity } from '../../../../targets/mirror/region-activity.ts'
 import type { SegmentMasks } from '../../../../targets/mirror/segment-masks.ts'
+import { describe } from '../../../support/initiator.ts'
 import { ManualClock, settle } from '../../../support/manual-clock.ts'
 import { MemoryBlockFiles } from '../../../support/memory-block-files.ts'
+import { MemoryCluster } from '../../../support/memory-cluster.ts'
 import { quietLog } from '../../../support/quiet-log.ts'
 import { testUuid } from '../../../support/volume-maps.ts'
 
@@ -312,3 +315,48 @@ t.test('nothing is cleared after a stop, not even by a flush under way', async (
   t.equal(masks.inSync.count, 1)
   t.equal(clock.timers, 0)
 })
+
+t.test('in a cluster: marks are on every copy, and after a while on none', async (t) => {
+  const sizeBytes = 3 * limits.regionBytes
+  const volumes = [{ name: 'vol', sizeBytes, mirror: 2 }]
+  const cluster = await MemoryCluster.start({ servers: 2, volumes })
+  const { map } = await cluster.run(cluster.admin.showVolume({ name: 'vol' }, 5_000))
+  const { segmentId, blocks } = map.segments[0]!
+  const initiator = await cluster.attach('vol')
+  const write = async (region: number) => {
+    const lba = (region * limits.regionBytes) / 512
+    t.equal(describe(await cluster.run(initiator.write(lba, 1, 1).answer)), 'good')
+  }
+  /** What is in the files now, of each server. */
+  const marked = () =>
+    Promise.all(
+      cluster.servers.map(async ({ files }) => {
+        const masks = await readMasks(files, segmentId, blocks)
+        return [...masks.inSync, ...masks.lacking.flatMap((id) => [...(masks.lacks(id) ?? [])])]
+      }),
+    )
+  await write(0)
+  await write(2)
+  t.same(await marked(), [
+    [0, 2],
+    [0, 2],
+  ])
+  await cluster.pass(7_000)
+  await write(1)
+  await cluster.pass(1_000)
+  t.same(await marked(), [[1], [1]])
+  await cluster.pass(10_000)
+  t.same(await marked(), [[], []])
+  await cluster.stop()
+})
+
+/** Without a word to the one whose file it is. */
+async function readMasks(files: BlockFiles, segmentId: string, blocks: number) {
+  const name = `masks/${segmentId}`
+  const file = await files.open(name)
+  const bytes = Buffer.alloc(file.sizeBytes)
+  await file.read(bytes, 0)
+  const copy = new MemoryBlockFiles()
+  await (await copy.open(name, { create: true })).write([bytes], 0)
+  return MaskStore.open({ files: copy, log: quietLog }).segment(segmentId, blocks, 512)
+}
