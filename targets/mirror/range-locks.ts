@@ -60,25 +60,6 @@ export class RangeLocks {
     return false
   }
 
-  /** Ends every wait. What is held stays held. */
-  abandonAll(): void {
-    // From the newest on, so that nobody is let in by the end of another.
-    for (let entry = this.#newest; entry !== undefined; ) {
-      const { previous } = entry
-      if (entry.wait !== undefined) this.#abandon(entry)
-      entry = previous
-    }
-  }
-
-  /** Whether somebody has, or waits for, the range or a part of it alone. */
-  writing(lba: number, blocks: number): boolean {
-    const end = lba + blocks
-    for (let entry = this.#oldest; entry !== undefined; entry = entry.next) {
-      if (entry.exclusive && entry.first < end && lba < entry.end) return true
-    }
-    return false
-  }
-
   /** Nobody has or waits for anything. */
   get idle(): boolean {
     return this.#oldest === undefined
