@@ -6,14 +6,14 @@ export PATH := $(CURDIR)/$(NODE_BIN):$(PATH)
 compiled = $(sort $(patsubst %.ts,dist/%.js,$(shell find $(wildcard $(1)) -name '*.test.ts')))
 QUICK_TESTS = $(call compiled,test/unit test/golden test/model test/contract test/sim)
 # These measure stalls and rates: one at a time, with nothing beside them.
-MEASURING = changes manager manager-crash robustness shim-paths
-ALONE_TESTS = $(MEASURING:%=dist/test/interop/%.test.js) $(call compiled,test/demo)
+MEASURING = changes manager manager-crash mirror robustness shim-paths
+ALONE_TESTS = $(MEASURING:%=dist/test/interop/%.test.js) $(call compiled,test/demo test/chaos)
 PAIRED_TESTS = $(filter-out $(ALONE_TESTS),$(call compiled,test/interop test/fuzz))
 TAP = tap run --disable-coverage $(TAP_FLAGS)
 
 .DEFAULT_GOAL := check
 .PHONY: help install deps build generate check lint test test-quick test-interop test-paired \
-  test-alone sim mutations interop conformance fuzz dissect bench demo up clean
+  test-alone sim mutations chaos interop conformance fuzz dissect bench demo up clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ sim: build ## simulate whole clusters under faults, one a seed (SEED=1 SEEDS=200
 
 mutations: build ## take guards out of copies of the program; the simulator must notice (ARGS='--only term')
 	node dist/test/sim/main-mutations.js $(ARGS)
+
+chaos: build deps ## kill, stop and cut off what serves a mirrored volume (ARGS='--rounds 200' or '--power-losses 100')
+	node dist/test/chaos/main-chaos.js $(ARGS)
 
 interop: test-interop ## real initiators, crashes, cut paths; against real processes
 
