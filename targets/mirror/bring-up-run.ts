@@ -32,7 +32,10 @@ export interface BringUpRunOptions {
   readonly generation: Generation
   /** This server's own replica. */
   readonly store: ContentStore
-  readonly masks: Pick<SegmentMasks, 'inSync' | 'lacks' | 'label' | 'snapshot' | 'mark'>
+  readonly masks: Pick<
+    SegmentMasks,
+    'bytes' | 'bytesOf' | 'inSync' | 'lacks' | 'label' | 'snapshot' | 'mark'
+  >
   /** Of clients' writes to this segment. */
   readonly activity: Pick<ActivityView, 'quietSince'>
   /** The other in-sync replicas. */
@@ -152,8 +155,7 @@ export class BringUpRun {
 
   #setPending(pending: RegionMask): void {
     this.#pending = pending
-    this.#pendingBytes = 0
-    for (const region of pending) this.#pendingBytes += this.#options.regions.bytes(region)
+    this.#pendingBytes = this.#options.masks.bytesOf(pending)
     this.#totalBytes = this.#pendingBytes
   }
 

@@ -100,12 +100,9 @@ export class BringUp {
   }
 
   #lackedBytes(): number {
-    const { masks, partner, regions } = this.#options
+    const { masks, partner } = this.#options
     const lacks = masks.label(partner.serverId) > 0 ? masks.lacks(partner.serverId) : undefined
-    let bytes = 0
-    if (lacks !== undefined) for (const region of lacks) bytes += regions.bytes(region)
-    else for (let region = 0; region < regions.count; region++) bytes += regions.bytes(region)
-    return bytes
+    return lacks === undefined ? masks.bytes : masks.bytesOf(lacks)
   }
 
   async #attempts(): Promise<void> {
