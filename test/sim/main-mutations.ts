@@ -1,13 +1,15 @@
 /**
  * Runs the simulator against each mutation of the program until it notices, and prints the table.
  * Options: --dist (the compiled program; default the one that this file is in), --seeds (the most
- * for one mutation), --seed (the first), --only (part of a guard's name), --jobs.
+ * for one mutation), --seed (the first), --only (part of a guard's name), --jobs, --table (single or
+ * mirrors), --dry (no seeds: is every guard where the table says it is?).
  */
 import { spawn } from 'node:child_process'
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { mirrorMutations } from './mirror-mutations.ts'
 import { type Mutation, mutations } from './mutations.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -18,6 +20,8 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     only: { type: 'string', default: '' },
     jobs: { type: 'string', default: '2' },
+    table: { type: 'string', default: 'all' },
+    dry: { type: 'boolean', default: false },
   },
 })
 
@@ -47,6 +51,7 @@ async function mutant(mutation: Mutation): Promise<string> {
 async function hunt(mutation: Mutation): Promise<Found | undefined> {
   const directory = await mutant(mutation)
   try {
+    if (values.dry) return { seed: 0, by: 'dry', what: 'the guard is there' }
     const args = [join(directory, 'test/sim/main-sim.js'), '--seed', values.seed, '--brief']
     const single = mutation.mirrors === true ? [] : ['--single']
     const child = spawn(process.execPath, [...args, '--seeds', values.seeds, ...single])
@@ -70,7 +75,14 @@ async function hunt(mutation: Mutation): Promise<Found | undefined> {
   }
 }
 
-const wanted = mutations.filter(({ guard }) => guard.includes(values.only))
+const all: Mutation[] = [
+  ...mutations,
+  ...mirrorMutations.map((each) => ({ ...each, mirrors: true as const })),
+]
+const wanted = all.filter(({ guard, mirrors = false }) => {
+  const inTable = values.table === 'all' || (values.table === 'mirrors') === mirrors
+  return inTable && guard.includes(values.only)
+})
 const queue = [...wanted]
 let missed = 0
 

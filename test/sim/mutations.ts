@@ -70,13 +70,13 @@ export const mutations: readonly Mutation[] = [
     guard: 'durable close',
     file: 'targets/replica/held-volume.js',
     before: `const durable = this.#context.records.save(this.#record);
-        await Promise.all([durable, this.begun.drained()]);`,
-    after: 'await this.begun.drained();',
+        await Promise.all([durable, this.#drained()]);`,
+    after: 'await this.#drained();',
   },
   {
     guard: 'close waits for what has begun',
     file: 'targets/replica/held-volume.js',
-    before: 'await Promise.all([durable, this.begun.drained()]);',
+    before: 'await Promise.all([durable, this.#drained()]);',
     after: 'await durable;',
   },
   {
@@ -138,8 +138,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'no blind re-send of COMPARE AND WRITE',
     file: 'initiator-shim/router/piece-runner.js',
-    before: 'if (this.#request.once && this.#doubt !== undefined)',
-    after: 'if (false)',
+    before: 'return identities.of(this.#sending, this.#mayHaveHappened);',
+    after: 'return identities.of(identities.begin(generation), false);',
   },
   {
     guard: 'front connection alive',
