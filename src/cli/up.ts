@@ -32,12 +32,15 @@ import { mostServers, parseVolumeOptions, type WantedVolume } from './up/volume-
 interface UpOptions {
   readonly dir: string
   readonly servers?: string
+  readonly gateways?: string
   readonly portal: readonly string[]
   readonly chap?: string
   readonly volume: readonly string[]
   readonly capacity?: string
   readonly json?: boolean
 }
+
+const mostGateways = 16
 
 /** A server that is worth starting holds at least this. */
 const leastCapacityBytes = 64 * MIB
@@ -48,6 +51,7 @@ export function addUpCommand(program: Command): void {
     .description('a whole cluster on this machine: manager, storage servers, shim')
     .option('--dir <DIR>', 'where it keeps its state', defaultDirectory)
     .option('--servers <N>', 'number of storage servers (3, or as many as there are)')
+    .option('--gateways <N>', 'so many gateways instead of the shim: as many paths for initiators')
     .option(
       '--portal <HOST:PORT>',
       'where initiators attach (a free port of 127.0.0.1); may be given twice',
@@ -90,7 +94,7 @@ interface Asked extends Omit<AskedCluster, 'capacityBytes'> {
 }
 
 function parseAsked(options: UpOptions): Asked {
-  const { servers, capacity } = options
+  const { servers, gateways, capacity } = options
   const rule = {
     field: '--capacity',
     multipleOfBytes: pageBytes,
@@ -100,6 +104,9 @@ function parseAsked(options: UpOptions): Asked {
     ...(servers === undefined
       ? {}
       : { servers: parseCount(servers, '--servers', [1, mostServers]) }),
+    ...(gateways === undefined
+      ? {}
+      : { gateways: parseCount(gateways, '--gateways', [1, mostGateways]) }),
     ...parsePortals(options.portal),
     ...(options.chap === undefined ? {} : { chap: parseChap(options.chap) }),
     ...(capacity === undefined ? {} : { capacityBytes: parseSize(capacity, rule) }),

@@ -26,6 +26,7 @@ export function volumeJson(map: VolumeMap) {
       admission,
       fenced,
     })),
+    activeFrontEnds: map.activeFrontEnds.map(({ initiator, client }) => ({ initiator, client })),
     reservations: reservationsJson(map),
   }
 }

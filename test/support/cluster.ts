@@ -13,7 +13,7 @@ export interface ReadyPortal {
 }
 
 export interface ReadyProcess {
-  readonly role: 'manager' | 'server' | 'shim'
+  readonly role: 'manager' | 'server' | 'shim' | 'gateway'
   readonly name: string
   readonly pid: number
   readonly portals: readonly ReadyPortal[]

@@ -9,7 +9,15 @@ import { StorageError, toError } from '../../base/errors.ts'
 export interface Cluster {
   readonly manager: { readonly control: string; readonly portal: string }
   readonly servers: readonly ClusterServer[]
+  /** What the front end is, or the first of several gateways. */
   readonly shim: ClusterShim
+  /** The gateways beside that one, if it is one; absent: it is a plain shim. */
+  readonly moreGateways?: readonly ClusterGateway[]
+}
+
+export interface ClusterGateway {
+  readonly portal: string
+  readonly status: string
 }
 
 export interface ClusterShim {
@@ -55,7 +63,7 @@ export async function readCluster(directory: string): Promise<Cluster | undefine
 
 function parseCluster(text: string): Cluster | undefined {
   try {
-    const { manager, servers, shim } = JSON.parse(text)
+    const { manager, servers, shim, moreGateways } = JSON.parse(text)
     const servesAll = (servers as ClusterServer[]).every(
       (one) =>
         isText(one.name) &&
@@ -65,8 +73,12 @@ function parseCluster(text: string): Cluster | undefined {
     )
     const addresses = [manager.control, manager.portal, shim.portal, shim.status]
     const optional = [shim.secondPortal, shim.chap]
-    const rest = optional.every((one) => one === undefined || isText(one))
-    return servesAll && rest && addresses.every(isText) ? { manager, servers, shim } : undefined
+    const gateways = (moreGateways ?? []) as ClusterGateway[]
+    const rest =
+      optional.every((one) => one === undefined || isText(one)) &&
+      gateways.every(({ portal, status }) => isText(portal) && isText(status))
+    if (!servesAll || !rest || !addresses.every(isText)) return undefined
+    return { manager, servers, shim, ...(moreGateways !== undefined && { moreGateways: gateways }) }
   } catch (thrown) {
     if (thrown instanceof SyntaxError || thrown instanceof TypeError) return undefined
     throw thrown
@@ -92,9 +104,35 @@ export function clusterAddresses(cluster: Cluster): { owner: string; address: st
     ...cluster.servers.flatMap((server) =>
       [server.control, ...server.portals].map((address) => ({ owner: server.name, address })),
     ),
-    ...frontPortals(cluster.shim).map((address) => ({ owner: 'shim', address })),
-    { owner: 'shim', address: cluster.shim.status },
+    ...frontEnds(cluster).flatMap(({ name, portals, status }) =>
+      [...portals, status].map((address) => ({ owner: name, address })),
+    ),
   ]
+}
+
+export interface ClusterFrontEnd {
+  readonly role: 'shim' | 'gateway'
+  readonly name: string
+  readonly portals: readonly string[]
+  readonly status: string
+  /** Of a gateway. */
+  readonly group?: number
+}
+
+/** The one shim, or the gateways in its place. */
+export function frontEnds({ shim, moreGateways }: Cluster): readonly ClusterFrontEnd[] {
+  const portals = frontPortals(shim)
+  const { status } = shim
+  if (moreGateways === undefined) return [{ role: 'shim', name: 'shim', portals, status }]
+  const all = [
+    { portals, status },
+    ...moreGateways.map((one) => ({ ...one, portals: [one.portal] })),
+  ]
+  return all.map((one, i) => ({
+    ...{ role: 'gateway', name: `gateway-${i + 1}`, portals: one.portals, status: one.status },
+    // Portal group 1 is that of programs that are no gateways.
+    group: i + 2,
+  }))
 }
 
 export function frontPortals({ portal, secondPortal }: ClusterShim): readonly string[] {

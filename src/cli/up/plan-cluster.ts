@@ -3,11 +3,13 @@
  * same is kept, more servers are added, anything else is an error. Pure but for drawing addresses.
  */
 import { StorageError } from '../../base/errors.ts'
-import type { Cluster, ClusterServer, ClusterShim } from './cluster-file.ts'
+import type { Cluster, ClusterGateway, ClusterServer, ClusterShim } from './cluster-file.ts'
 
 export interface AskedCluster {
   /** Absent: as many as there are, or the default on a first start. */
   readonly servers?: number
+  /** Gateways in place of the shim. Absent: as many as there are, or the shim. */
+  readonly gateways?: number
   /** The front portals of the shim. */
   readonly portal?: string
   readonly secondPortal?: string
@@ -38,13 +40,40 @@ export async function planCluster(
         status: await draw(),
         ...(typeof asked.chap === 'string' && { chap: asked.chap }),
       },
+      ...(await planGateways(undefined, asked.gateways, draw)),
     }
   }
   checkAgainst(known, asked)
   const more = (asked.servers ?? known.servers.length) - known.servers.length
   const first = known.servers.length + 1
   const added = await drawServers(first, more, asked.capacityBytes, draw)
-  return { ...known, servers: [...known.servers, ...added], shim: planShim(known.shim, asked) }
+  return {
+    ...known,
+    servers: [...known.servers, ...added],
+    shim: planShim(known.shim, asked),
+    ...(await planGateways(known.moreGateways, asked.gateways, draw)),
+  }
+}
+
+/** More may be added, and a shim may become the first of several. */
+async function planGateways(
+  known: readonly ClusterGateway[] | undefined,
+  asked: number | undefined,
+  draw: DrawAddress,
+): Promise<Pick<Cluster, 'moreGateways'>> {
+  if (asked === undefined) return {}
+  const moreGateways = [...(known ?? [])]
+  if (asked < moreGateways.length + 1) {
+    throw new StorageError(
+      'conflict',
+      `--gateways ${asked}: this directory has ${moreGateways.length + 1}, to which initiators are ` +
+        'attached; give at least that number or none',
+    )
+  }
+  while (moreGateways.length + 1 < asked) {
+    moreGateways.push({ portal: await draw(), status: await draw() })
+  }
+  return { moreGateways }
 }
 
 /** A second portal may be added, and who may attach may change; the rest stays. */

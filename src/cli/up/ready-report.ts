@@ -4,7 +4,7 @@ import { parseAddress } from '../../base/address.ts'
 import type { VolumeMap } from '../../volume/map.ts'
 import { table } from '../output.ts'
 import { approximateSize } from '../size.ts'
-import type { Cluster } from './cluster-file.ts'
+import { type Cluster, frontEnds } from './cluster-file.ts'
 import type { SupervisedProgram } from './supervised-program.ts'
 
 export interface ReadyState {
@@ -43,8 +43,10 @@ function volumeUrl(portal: string, map: VolumeMap): string {
 export function readyLines(state: ReadyState): string[] {
   const { cluster, volumes, directory } = state
   const servers = cluster.servers.length
+  const fronts = frontEnds(cluster)
+  const portals = fronts.length === 1 ? [cluster.shim.portal] : fronts.flatMap((one) => one.portals)
   const head = [
-    `Palisade serves ${count(volumes.length, 'volume')} at ${cluster.shim.portal}`,
+    `Palisade serves ${count(volumes.length, 'volume')} at ${portals.join(', ')}`,
     `(${count(servers, 'storage server')}; state in ${resolve(directory)}; Ctrl-C stops)`,
     '',
   ]

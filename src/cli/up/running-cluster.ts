@@ -13,7 +13,12 @@ import { MIB } from '../../base/limits.ts'
 import { type AdminClient, adminClient } from '../../control/services.ts'
 import type { VolumeMap } from '../../volume/map.ts'
 import { changeDeadlineMs, queryDeadlineMs } from '../manager-connection.ts'
-import { type Cluster, type ClusterServer, frontPortals } from './cluster-file.ts'
+import {
+  type Cluster,
+  type ClusterFrontEnd,
+  type ClusterServer,
+  frontEnds,
+} from './cluster-file.ts'
 import { createVolumes, missingVolumes } from './ensure-volumes.ts'
 import { SupervisedProgram } from './supervised-program.ts'
 import type { WantedVolume } from './volume-option.ts'
@@ -28,7 +33,8 @@ export class RunningCluster {
   readonly #say: (line: string) => void
   readonly #manager: SupervisedProgram
   readonly #servers: readonly SupervisedProgram[]
-  readonly #shim: SupervisedProgram
+  /** The shim, or gateways. */
+  readonly #fronts: readonly SupervisedProgram[]
 
   constructor(directory: string, cluster: Cluster, say: (line: string) => void) {
     this.#directory = directory
@@ -38,11 +44,13 @@ export class RunningCluster {
     this.#servers = cluster.servers.map((server) =>
       this.#program('server', server.name, this.#serverArgs(server)),
     )
-    this.#shim = this.#program('shim', 'shim', this.#shimArgs())
+    this.#fronts = frontEnds(cluster).map((front) =>
+      this.#program(front.role, front.name, this.#frontArgs(front)),
+    )
   }
 
   get programs(): readonly SupervisedProgram[] {
-    return [this.#manager, ...this.#servers, this.#shim]
+    return [this.#manager, ...this.#servers, ...this.#fronts]
   }
 
   /**
@@ -67,7 +75,7 @@ export class RunningCluster {
       await settled(admin)
       await createVolumes(admin, missing)
       await settled(admin)
-      await this.#shim.start()
+      await Promise.all(this.#fronts.map((front) => front.start()))
       return (await admin.listVolumes({}, queryDeadlineMs)).maps
     } finally {
       channel.close()
@@ -76,10 +84,10 @@ export class RunningCluster {
 
   /** True when every process ended in order, now and before. */
   async stop(): Promise<boolean> {
-    const shim = await this.#shim.stop()
+    const fronts = await Promise.all(this.#fronts.map((front) => front.stop()))
     const servers = await Promise.all(this.#servers.map((server) => server.stop()))
     const manager = await this.#manager.stop()
-    return shim && manager && servers.every(Boolean)
+    return manager && [...fronts, ...servers].every(Boolean)
   }
 
   kill(): void {
@@ -114,12 +122,13 @@ export class RunningCluster {
     ]
   }
 
-  #shimArgs(): string[] {
-    const { shim } = this.#cluster
+  #frontArgs({ role, name, portals, status, group }: ClusterFrontEnd): string[] {
+    const { chap } = this.#cluster.shim
     return [
-      ...['shim', '--dir', join(this.#directory, 'shim'), '--status', shim.status],
-      ...frontPortals(shim).flatMap((portal) => ['--portal', portal]),
-      ...(shim.chap === undefined ? [] : ['--chap', shim.chap]),
+      ...[role, '--dir', join(this.#directory, name), '--status', status],
+      ...portals.flatMap((portal) => ['--portal', portal]),
+      ...(group === undefined ? [] : ['--group', `${group}`]),
+      ...(chap === undefined ? [] : ['--chap', chap]),
       ...['--manager', this.#cluster.manager.control, '--json'],
     ]
   }

@@ -9,7 +9,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { StorageError } from '../../base/errors.ts'
 
 export interface ProgramOptions {
-  readonly role: 'manager' | 'server' | 'shim'
+  readonly role: 'manager' | 'server' | 'shim' | 'gateway'
   readonly name: string
   /** Arguments of the `palisade` command; the program must print one ready line of JSON. */
   readonly args: readonly string[]

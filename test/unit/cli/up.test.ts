@@ -6,6 +6,7 @@ import t from 'tap'
 import {
   clusterAddresses,
   clusterFileName,
+  frontEnds,
   readCluster,
   writeCluster,
 } from '../../../src/cli/up/cluster-file.ts'
@@ -53,6 +54,39 @@ t.test('a later start keeps what is there, adds servers, refuses the rest', asyn
     code: 'conflict',
     message: /--portal 127.0.0.1:1: .* 127.0.0.1:3260/,
   })
+})
+
+t.test('gateways in place of the shim: the first is where the shim was', async (t) => {
+  const capacityBytes = 1
+  const draw = drawing()
+  const plain = await planCluster(undefined, { capacityBytes }, draw)
+  t.same(
+    frontEnds(plain).map(({ role, name, group }) => [role, name, group]),
+    [['shim', 'shim', undefined]],
+  )
+  const two = await planCluster(plain, { gateways: 2, capacityBytes }, draw)
+  const fronts = frontEnds(two)
+  t.same(
+    fronts.map(({ role, name, group }) => [role, name, group]),
+    [
+      ['gateway', 'gateway-1', 2],
+      ['gateway', 'gateway-2', 3],
+    ],
+  )
+  t.same(fronts[0]?.portals, [plain.shim.portal])
+  const addresses = clusterAddresses(two).map(({ address }) => address)
+  t.equal(new Set(addresses).size, addresses.length)
+  t.same(await planCluster(two, { capacityBytes }, draw), two, 'nothing asked')
+  const three = await planCluster(two, { gateways: 3, capacityBytes }, draw)
+  t.same(frontEnds(three).slice(0, 2), fronts, 'more are added')
+  await t.rejects(planCluster(two, { gateways: 1, capacityBytes }, draw), {
+    code: 'conflict',
+    message: /--gateways 1: this directory has 2/,
+  })
+  const directory = mkdtempSync(join(tmpdir(), 'palisade-gateways-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  await writeCluster(directory, two)
+  t.same(await readCluster(directory), two)
 })
 
 t.test('a second portal and the users may come later, and stay', async (t) => {
