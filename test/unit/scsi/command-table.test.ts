@@ -77,6 +77,7 @@ const named: Readonly<Record<string, string>> = {
   'a3/0a': 'REPORT TARGET PORT GROUPS',
   'a3/0c': 'REPORT SUPPORTED OPERATION CODES',
   'a3/0d': 'REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS',
+  'a4/0a': 'SET TARGET PORT GROUPS',
   a8: 'READ (12)',
   aa: 'WRITE (12)',
   ae: 'WRITE AND VERIFY (12)',

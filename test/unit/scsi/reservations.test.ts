@@ -139,6 +139,7 @@ const classes: Readonly<Record<string, ReservationClass>> = {
   'REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS': 'read',
   'REPORT TARGET PORT GROUPS': 'never',
   'POPULATE TOKEN': 'read',
+  'SET TARGET PORT GROUPS': 'write',
   'WRITE (6)': 'write',
   'WRITE (10)': 'write',
   'WRITE (12)': 'write',
