@@ -32,7 +32,7 @@ export class Volumes {
     this.#context = {
       ...context,
       freed: (volumeId) => this.#freed(volumeId),
-      settled: (volume) => this.#look(volume),
+      settled: (volume) => this.#settled(volume),
     }
     for (const map of context.store.volumes) this.#add(map)
     for (const volume of this.#volumes.values()) this.#resumeFence(volume)
@@ -118,6 +118,16 @@ export class Volumes {
   /** Names of the volumes of which the server holds something. */
   namesOn(serverId: string): string[] {
     return this.#of(serverId).map(({ map }) => map.name)
+  }
+
+  /** What was said under the former map counts no more, even where it would be said again. */
+  #settled(volume: ManagedVolume): void {
+    this.#look(volume)
+    for (const { replicas } of volume.map.segments) {
+      const [primary] = replicas
+      const isWhole = replicas.every(({ state }) => state === 'in-sync')
+      if (primary !== undefined && !isWhole) this.#context.refresh(primary.serverId)
+    }
   }
 
   #look(volume: ManagedVolume): void {

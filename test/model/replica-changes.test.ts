@@ -205,6 +205,8 @@ class History {
       if (!rig.alive) await rig.start()
     }
     await this.#startManager()
+    // What happened last has to be noticed first.
+    await this.#wait(3_000)
     for (let ms = 0; ms < 40_000 && !this.#isWhole(); ms += 500) await this.#wait(500)
     await this.#wait(1_000)
   }
