@@ -35,6 +35,8 @@ export interface MirroredSegmentContext {
   readonly log: Log
   /** Called in the turn in which what is said of the segment changed. */
   changed(): void
+  /** The file of the masks failed: nothing can be marked, and so nothing written. */
+  masksFailed(): void
 }
 
 export class MirroredSegment {
@@ -112,6 +114,14 @@ export class MirroredSegment {
     this.#size = size
   }
 
+  /** Those that failed had marks in memory that the file does not have: others may know of them. */
+  replaceMasks(masks: SegmentMasks, view: SegmentView | undefined, map: VolumeMap): void {
+    this.end()
+    this.#doubt = true
+    this.take(masks, this.#size)
+    if (view !== undefined) this.look(view, map)
+  }
+
   /** Everything marked is compared again before it is served. */
   doubt(): void {
     this.#doubt = true
@@ -123,6 +133,7 @@ export class MirroredSegment {
   diskFailed(error: unknown): void {
     const isNew = !this.#diskFailed
     this.#failure = { store: this.store, atMs: this.#context.server.clock.nowMs() }
+    if (this.#masks.failure !== undefined) this.#context.masksFailed()
     if (!isNew) return
     this.#context.log.error('the replica on this disk failed', {
       segmentId: this.segmentId,

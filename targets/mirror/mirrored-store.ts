@@ -244,7 +244,9 @@ export class MirroredStore implements ReplicaStore {
   #failed({ primary }: Serving, failure: StorageError): Error {
     if (failure.code !== 'io-error') return failure
     this.#segment.diskFailed(failure)
-    return primary.inSync.length > 0 ? interrupted() : failure
+    // The masks are read anew from their file; what they are on is not what holds the blocks.
+    const { failure: masksFailure } = this.#segment.masks
+    return primary.inSync.length > 0 || masksFailure !== undefined ? interrupted() : failure
   }
 
   async #replicate({ primary, store }: Serving, effect: Effect): Promise<ChangeOutcome> {

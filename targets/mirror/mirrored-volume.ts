@@ -3,6 +3,9 @@
  * dropped as the maps say. What a change of map takes from a replica is durable in the masks before
  * the map is served (design: the lacks mask). It owns the segments; the volume's state is HeldVolume's.
  */
+import { background } from '../../src/base/background.ts'
+import { StorageError } from '../../src/base/errors.ts'
+import { mirror as limits } from '../../src/base/limits.ts'
 import type {
   SegmentCondition,
   SegmentVerification,
@@ -10,6 +13,7 @@ import type {
 } from '../../src/control/messages/server.ts'
 import type { Log } from '../../src/ports/log.ts'
 import type { Segment, VolumeMap } from '../../src/volume/map.ts'
+import type { CopyCounters } from '../lun/unit-counters.ts'
 import { type HeldSegment, heldSegments, type SegmentView } from '../replica/segment-views.ts'
 import type { MapChange, VolumeMirrors } from '../replica/volume-mirrors.ts'
 import type { MirrorServer } from './mirror-server.ts'
@@ -34,9 +38,12 @@ interface Mirror {
 }
 
 export class MirroredVolume implements VolumeMirrors {
+  readonly counters: CopyCounters = { resyncedBytes: 0, repairedBytes: 0 }
   readonly #context: MirroredVolumeContext
   readonly #mirrors = new Map<string, Mirror>()
   #views: ReadonlyMap<string, SegmentView> = new Map()
+  /** Segments whose masks are being read anew. */
+  readonly #reopening = new Set<string>()
 
   constructor(context: MirroredVolumeContext) {
     this.#context = context
@@ -122,6 +129,33 @@ export class MirroredVolume implements VolumeMirrors {
     for (const { segment } of this.#mirrors.values()) segment.end()
   }
 
+  /** Again and again, for as long as the replica is held and its masks are of no use. */
+  async #reopenMasks(segmentId: string): Promise<void> {
+    const mirror = this.#mirrors.get(segmentId)
+    if (mirror === undefined || this.#reopening.has(segmentId)) return
+    this.#reopening.add(segmentId)
+    const { maskStore, clock } = this.#context.server
+    const failed = mirror.segment.masks
+    const isNeeded = () => {
+      return this.#mirrors.get(segmentId) === mirror && mirror.segment.masks === failed
+    }
+    while (isNeeded()) {
+      const { blocks, blockBytes } = mirror.segment.size
+      try {
+        const masks = await maskStore.segment(segmentId, blocks, blockBytes, { mustExist: true })
+        if (!isNeeded()) break
+        mirror.segment.replaceMasks(masks, this.#views.get(segmentId), this.#context.map())
+      } catch (error) {
+        if (!(error instanceof StorageError)) throw error
+        this.#context.log.error('region masks cannot be opened again', { segmentId, error })
+        await new Promise<void>((resolve) => {
+          clock.after(limits.retryLongestMs, resolve)
+        })
+      }
+    }
+    this.#reopening.delete(segmentId)
+  }
+
   #drop(segmentId: string): void {
     this.#mirrors.get(segmentId)?.segment.end()
     this.#mirrors.delete(segmentId)
@@ -150,7 +184,9 @@ export class MirroredVolume implements VolumeMirrors {
       return
     }
     const { server, log, changed } = this.#context
-    const segment = new MirroredSegment({ segmentId, server, log, changed }, masks, size)
+    const masksFailed = () => background(this.#reopenMasks(segmentId), () => undefined)
+    const context = { segmentId, server, log, changed, masksFailed }
+    const segment = new MirroredSegment(context, masks, size)
     this.#mirrors.set(segmentId, { segment, store: new MirroredStore(segment) })
   }
 }

@@ -5,6 +5,8 @@ import type { VolumeMap } from '../../../../src/volume/map.ts'
 import { describe, type Initiator } from '../../../support/initiator.ts'
 import { MemoryCluster, type MemoryServer } from '../../../support/memory-cluster.ts'
 
+t.setTimeout(170_000)
+
 const MIB = 1024 * 1024
 const volume = { name: 'vol', sizeBytes: 12 * MIB, mirror: 2 }
 
@@ -303,3 +305,35 @@ t.test(
     await cluster.stop()
   },
 )
+
+t.test('masks that cannot be written are read anew: no initiator sees an error', async (t) => {
+  const cluster = await MemoryCluster.start({ servers: 2, volumes: [volume] })
+  const map = await mapOf(cluster)
+  const [first, second] = [serverOf(cluster, map, 0), serverOf(cluster, map, 1)]
+  const { segmentId } = map.segments[0]!
+  const initiator = await cluster.attach('vol')
+  t.equal(await write(cluster, initiator, 0, 1), 'good')
+  const writable = first.files.fail(`masks/${segmentId}`, 'flush')
+  const writing = initiator.write(8192, 8, 2).answer
+  await cluster.pass(300)
+  writable()
+  t.equal(describe(await cluster.run(writing)), 'good')
+  await healed(cluster)
+  // The same with the other copy away: then nobody else could go on.
+  const [leader, follower] = (await mapOf(cluster)).segments[0]!.replicas.map(({ serverId }) => {
+    return cluster.servers.find((server) => server.serverId === serverId)!
+  })
+  await cluster.run(follower!.stop())
+  t.equal(await write(cluster, initiator, 0, 3), 'good')
+  const again = leader!.files.fail(`masks/${segmentId}`, 'flush')
+  const lonely = initiator.write(16384, 8, 4).answer
+  t.equal(await within(cluster, 300, lonely), 'waits')
+  again()
+  t.equal(describe(await cluster.run(lonely)), 'good')
+  await cluster.run(follower!.start())
+  await healed(cluster)
+  t.strictSame(await onDisks(cluster, await mapOf(cluster), [0, 8192, 16384]), {
+    [first.name]: [3, 2, 4],
+    [second.name]: [3, 2, 4],
+  })
+})
