@@ -47,6 +47,8 @@ async function busyPort(t: Test): Promise<string> {
   return `127.0.0.1:${address.port}`
 }
 
+const gateway = ['gateway', '--dir', 'nowhere', '--manager', '127.0.0.1:1'] as const
+
 t.test('usage', async (t) => {
   await checkCases(t, [
     { args: ['frobnicate'], exit: 2, says: /error: / },
@@ -82,6 +84,21 @@ t.test('sizes, names and numbers', async (t) => {
     { args: [...create, '--partition', 'a+=1MiB'], exit: 2, says: /"a\+=1MiB" is not SERVER/ },
     { args: [...create, '--size', '1MiB', '--mirror', '5'], exit: 2, says: /"5" .* 1 to 4/ },
     { args: [...up, '--volume', 'v=1MiB,mirror=0'], exit: 2, says: /mirror: "0" .* 1 to 4/ },
+    {
+      args: [...gateway, '--portal', '0.0.0.0:3260'],
+      exit: 2,
+      says: /tell where initiators reach it: 0.0.0.0:3260=ADDRESS:PORT/,
+    },
+    {
+      args: [...gateway, '--portal', '127.0.0.1:0,group=4'],
+      exit: 2,
+      says: /a gateway is one portal group, see --group/,
+    },
+    {
+      args: [...gateway, '--portal', '127.0.0.1:0', '--group', '1'],
+      exit: 2,
+      says: /--group: "1"/,
+    },
     { args: ['recovery', '--limit', '5'], exit: 2, says: /--limit: "5" is too small: at least/ },
     { args: ['recovery', '--grace', '10m'], exit: 2, says: /"10m" .* with s, min, h or d/ },
     {

@@ -135,6 +135,6 @@ export function frontEnds({ shim, moreGateways }: Cluster): readonly ClusterFron
   }))
 }
 
-export function frontPortals({ portal, secondPortal }: ClusterShim): readonly string[] {
+function frontPortals({ portal, secondPortal }: ClusterShim): readonly string[] {
   return secondPortal === undefined ? [portal] : [portal, secondPortal]
 }
