@@ -269,10 +269,10 @@ export class StorageServer {
         return { segments: mirrors.verify(request) }
       },
       describe: async () => {
-        const { store } = this.#parts ?? {}
+        const { store, mirrors } = this.#parts ?? {}
         if (store === undefined) throw new StorageError('conflict', 'the server is starting')
         const counters = [...this.#targets].map(([volumeId, target]) =>
-          target.counters.describe(volumeId),
+          target.counters.describe(volumeId, mirrors?.get(volumeId)?.counters ?? noCopies),
         )
         return { ...this.#describe(store, volumes), counters }
       },
@@ -306,6 +306,8 @@ export class StorageServer {
     }
   }
 }
+
+const noCopies = { resyncedBytes: 0, repairedBytes: 0 }
 
 /** A field that the message leaves out is an absent property, whatever its type says. */
 function mustHave(field: Order | object | undefined): void {

@@ -7,10 +7,12 @@
  * It waits for its own disk and for nobody else: two servers that are primaries for each other never
  * wait in a circle. It owns nothing; volume, store and masks are the server's.
  */
+
 import { assert } from '../../src/base/assert.ts'
 import { StorageError } from '../../src/base/errors.ts'
 import { atomicBytes, mirror as limits, pageBytes } from '../../src/base/limits.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
+import { totalBytes } from '../../src/scsi/data-out.ts'
 import type {
   BlockExtent,
   LogicalUnit,
@@ -52,6 +54,8 @@ export interface ReplicaUnitContext {
   inSyncGeneration(segmentId: string): Generation
   /** A sender believes in a newer generation than this server's. */
   newerSeen(): void
+  /** So much content came to bring this replica up to date. */
+  resynced?(bytes: number): void
   /** The store, or the file of the masks, returned an error. */
   diskFailed?(segmentId: string, error: StorageError): void
 }
@@ -111,6 +115,7 @@ export class ReplicaUnit implements LogicalUnit<PortalTask> {
     return this.#change(task, [extentOf(this.facts, lba, data)], async ({ store }) => {
       await store.write(lba, data)
       this.#remember(task.fence)
+      if (isResync(task.fence)) this.#context.resynced?.(totalBytes(data))
       if (options.forceUnitAccess) await store.flush()
     })
   }
@@ -217,7 +222,7 @@ export class ReplicaUnit implements LogicalUnit<PortalTask> {
 
   /** What the primary writes over this replica may undo what was remembered as done. */
   #forgetOverwritten(fence: Fence): void {
-    if (fence.kind !== 'header' || (fence.flags & FenceFlag.resync) === 0) return
+    if (!isResync(fence)) return
     this.#context.volume.outcomes.forget(this.#segmentId)
   }
 
@@ -309,6 +314,10 @@ function extentOf({ blockBytes }: UnitFacts, lba: number, data: readonly Buffer[
 }
 
 /** At most a region, from a page boundary to one, or to the end. */
+function isResync(fence: Fence): boolean {
+  return fence.kind === 'header' && (fence.flags & FenceFlag.resync) !== 0
+}
+
 function isOfPages(store: ReplicaStore, { lba, blocks }: BlockExtent): boolean {
   const pageBlocks = pageBytes / store.blockBytes
   const end = lba + blocks

@@ -35,6 +35,7 @@ export interface ReplicationTargetContext
   inSyncGeneration(volumeId: string, segmentId: string): Generation
   newerSeen(volumeId: string): void
   diskFailed?(volumeId: string, segmentId: string, error: StorageError): void
+  resynced?(volumeId: string, bytes: number): void
 }
 
 interface Entry {
@@ -179,6 +180,7 @@ export class ReplicationTarget implements ScsiTarget<PortalTask> {
       masks: (segmentId) => this.#context.masks(volumeId, segmentId),
       inSyncGeneration: (segmentId) => this.#context.inSyncGeneration(volumeId, segmentId),
       newerSeen: () => this.#context.newerSeen(volumeId),
+      resynced: (bytes) => this.#context.resynced?.(volumeId, bytes),
       diskFailed: (segmentId, error) => this.#context.diskFailed?.(volumeId, segmentId, error),
     }
   }

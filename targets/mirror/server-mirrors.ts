@@ -160,6 +160,10 @@ export class ServerMirrors {
       diskFailed: (volumeId, segmentId, error) => {
         this.get(volumeId)?.segment(segmentId)?.diskFailed(error)
       },
+      resynced: (volumeId, bytes) => {
+        const mirrors = this.get(volumeId)
+        if (mirrors !== undefined) mirrors.counters.resyncedBytes += bytes
+      },
       newerSeen: (volumeId) => {
         const known = this.#volumes.get(volumeId)
         if (known !== undefined) this.#options.newerSeen(known.volume)

@@ -21,11 +21,11 @@ const signalMib = 16
 t.setTimeout(500_000)
 
 interface Shown {
-  readonly status: { readonly replicas: readonly ReplicaStatus[] }
+  readonly replicas: readonly ReplicaStatus[]
 }
 
 async function copies(cluster: Cluster): Promise<readonly ReplicaStatus[]> {
-  return ((await cluster.verb(['volume', 'show', 'disk'])) as Shown).status.replicas
+  return ((await cluster.verb(['volume', 'show', 'disk'])) as Shown).replicas
 }
 
 /** kill -9 of the primary's server; resolves when two copies are in sync under another primary. */
