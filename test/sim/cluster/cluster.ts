@@ -215,4 +215,8 @@ export class Cluster {
   administer(chance: Chance): void {
     this.fences.act(chance)
   }
+
+  fence(chance: Chance): void {
+    this.fences.fence(chance)
+  }
 }

@@ -39,11 +39,10 @@ export class Fences {
   }
 
   act(chance: Chance): void {
-    const { volumes, shims } = this.#cluster
-    const volume = chance.pick(volumes)
+    const volume = chance.pick(this.#cluster.volumes)
     switch (chance.pick(['fence', 'fence', 'grow', 'spare'])) {
       case 'fence':
-        this.#inBackground(() => this.#fence(volume, chance.pick(shims), chance.skewed(5, 3_000)))
+        this.fence(chance)
         return
       case 'grow':
         this.#inBackground(() => this.#grow(volume, 1 + chance.below(3)))
@@ -51,6 +50,12 @@ export class Fences {
       default:
         this.#inBackground(() => this.#spare(1 + chance.below(6), chance.skewed(1, 2_000)))
     }
+  }
+
+  fence(chance: Chance): void {
+    const volume = chance.pick(this.#cluster.volumes)
+    const shim = chance.pick(this.#cluster.shims)
+    this.#inBackground(() => this.#fence(volume, shim, chance.skewed(5, 3_000)))
   }
 
   #inBackground(work: () => Promise<void>): void {

@@ -173,6 +173,25 @@ const slowDisk: Fault = (cluster, chance) => {
   })
 }
 
+/** What was begun under a session that is lost is still under way when the next one begins. */
+const resetWhileSlow: Fault = (cluster, chance) => {
+  slowDisk(cluster, chance)
+  for (let i = 0; i < 3; i++) {
+    cluster.world.after(chance.skewed(5, 2_500), () => resetPaths(cluster, chance))
+  }
+}
+
+/** Data are on their way to a server while its volume is closed and changed. */
+const fenceWhileSlow: Fault = (cluster, chance) => {
+  const clients = cluster.shims.map(({ name }) => name)
+  const servers = cluster.servers.map(({ name }) => name)
+  const ms = chance.skewed(20, 900)
+  forAWhile(cluster, chance.skewed(500, 4_000), cluster.links.slow(clients, servers, ms))
+  for (let i = 0; i < 2; i++) {
+    cluster.world.after(chance.skewed(20, 2_000), () => cluster.fence(chance))
+  }
+}
+
 const slowStore: Fault = (cluster, chance) => {
   const { faults } = cluster.manager.store
   faults.slowMs = chance.skewed(2, 2_000)
@@ -225,6 +244,8 @@ const faults = {
   resetFront,
   slowLinks,
   slowDisk,
+  resetWhileSlow,
+  fenceWhileSlow,
   slowStore,
   lateStore,
   failFlush,

@@ -42,6 +42,7 @@ export class SimRpc {
   readonly #chance: Chance
   readonly #hosts = new Map<string, Machine>()
   readonly #serving = new Map<string, RpcServing>()
+  #nextPort = 20_000
 
   constructor(links: Links) {
     this.links = links
@@ -75,9 +76,10 @@ export class SimRpc {
 
   async #serve(
     process: SimProcess,
-    address: string,
+    asked: string,
     methods: readonly RpcMethod[],
   ): Promise<RpcListener> {
+    const address = asked.endsWith(':0') ? `${asked.slice(0, -1)}${this.#nextPort++}` : asked
     if (this.#serving.has(address)) {
       throw new StorageError('address-in-use', `${address} is in use`)
     }
@@ -146,15 +148,18 @@ export class SimRpc {
     const { address, near, far, machine } = to
     // Of a call that was given up, the request may have been in the network already.
     if (!machine.powered || (!call.waits && this.#chance.happens(0.5))) return
-    const gone = (): void => {
-      this.links.carry(far, near, () =>
-        call.settle(() => call.reject(new StorageError('unreachable', `${address}: gone`))),
-      )
+    const fail = (error: StorageError): void => {
+      this.links.carry(far, near, () => call.settle(() => call.reject(error)))
     }
+    const gone = (): void => fail(new StorageError('unreachable', `${address}: gone`))
     const serving = this.#serving.get(address)
-    const method = serving?.methods.get(call.path)
-    if (serving === undefined || method?.kind !== 'unary') {
+    if (serving === undefined) {
       gone()
+      return
+    }
+    const method = serving.methods.get(call.path)
+    if (method?.kind !== 'unary') {
+      fail(new StorageError('refused', `no method ${call.path}`))
       return
     }
     serving.open.add(gone)
@@ -164,7 +169,10 @@ export class SimRpc {
     }
     serving.process.enter(() => {
       const peer = { address: call.from.machine.name }
-      method.handle(Buffer.from(call.request), peer).then(
+      const handled = new Promise<Uint8Array>((resolve) => {
+        resolve(method.handle(Buffer.from(call.request), peer))
+      })
+      handled.then(
         (reply) => answer(() => call.resolve(Buffer.from(reply))),
         (error: unknown) => answer(() => call.reject(refusal(error))),
       )
