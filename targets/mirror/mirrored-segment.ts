@@ -4,6 +4,7 @@
  * first and the replicas that are brought up. It owns what outlives a map: whether the replicas may
  * differ (`doubt`), and whether the disk failed. What is done with blocks is MirroredStore's.
  */
+
 import { background } from '../../src/base/background.ts'
 import { StorageError } from '../../src/base/errors.ts'
 import { mirror as limits } from '../../src/base/limits.ts'
@@ -11,6 +12,7 @@ import type { SegmentCondition } from '../../src/control/messages/server.ts'
 import type { Log } from '../../src/ports/log.ts'
 import type { BlockExtent } from '../../src/scsi/logical-unit.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
+import type { CopyCounters } from '../lun/unit-counters.ts'
 import type { SegmentView } from '../replica/segment-views.ts'
 import type { ReplicaStore } from '../store/replica-store.ts'
 import { BringUp } from './bring-up.ts'
@@ -33,6 +35,7 @@ export interface MirroredSegmentContext {
   /** What all mirrored segments of this server share. */
   readonly server: MirrorServer
   readonly log: Log
+  readonly counters: CopyCounters
   /** Called in the turn in which what is said of the segment changed. */
   changed(): void
   /** The file of the masks failed: nothing can be marked, and so nothing written. */
@@ -144,6 +147,7 @@ export class MirroredSegment {
 
   /** The own replica could not be read there, and was written anew from another one. */
   repaired({ lba, blocks }: BlockExtent): void {
+    this.#context.counters.repairedBytes += blocks * this.#size.blockBytes
     this.#context.log.warn('read from another replica, and repaired', {
       segmentId: this.segmentId,
       lba,

@@ -185,7 +185,7 @@ export class MirroredVolume implements VolumeMirrors {
     }
     const { server, log, changed } = this.#context
     const masksFailed = () => background(this.#reopenMasks(segmentId), () => undefined)
-    const context = { segmentId, server, log, changed, masksFailed }
+    const context = { segmentId, counters: this.counters, server, log, changed, masksFailed }
     const segment = new MirroredSegment(context, masks, size)
     this.#mirrors.set(segmentId, { segment, store: new MirroredStore(segment) })
   }
