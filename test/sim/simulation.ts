@@ -8,13 +8,22 @@ import type { Violation } from './checks/violations.ts'
 import { Cluster } from './cluster/cluster.ts'
 import { strike } from './faults/faults.ts'
 import { text } from './load/sim-initiator.ts'
-import { drawPlan, planText } from './plan.ts'
+import { drawPlan, type Plan, planText } from './plan.ts'
 import { World } from './world/world.ts'
 
 export interface SimulationOptions {
   readonly seed: number
   readonly mirrors?: boolean
+  /** In the place of what the seed would draw. */
+  readonly scenario?: Scenario
   readonly print?: (line: string) => void
+}
+
+export interface Scenario {
+  /** Over what the seed draws. */
+  readonly plan: Partial<Plan>
+  /** What happens, and when. */
+  readonly script: (cluster: Cluster) => void
 }
 
 export interface Result {
@@ -32,9 +41,9 @@ export interface Result {
 const recoveryMs = 60_000
 
 export async function simulate(options: SimulationOptions): Promise<Result> {
-  const { seed, mirrors = false, print } = options
+  const { seed, mirrors = false, print, scenario } = options
   const world = new World(seed, print)
-  const plan = drawPlan(world.chance.fork('plan'), mirrors)
+  const plan = { ...drawPlan(world.chance.fork('plan'), mirrors), ...scenario?.plan }
   const text = planText(plan)
   world.note(`seed ${seed}: ${text}`)
   const cluster = new Cluster(world, plan)
@@ -43,7 +52,8 @@ export async function simulate(options: SimulationOptions): Promise<Result> {
   process.on('unhandledRejection', stray)
   try {
     await cluster.start()
-    scheduleFaults(cluster, plan)
+    if (scenario === undefined) scheduleFaults(cluster, plan)
+    else scenario.script(cluster)
     await world.run(() => violations.all.length > 0, plan.loadMs)
     if (violations.all.length === 0) await settle(cluster)
     if (violations.all.length === 0 && plan.volumes.some(({ mirror }) => mirror > 1)) {
@@ -67,7 +77,7 @@ export async function simulate(options: SimulationOptions): Promise<Result> {
   }
 }
 
-function scheduleFaults(cluster: Cluster, plan: ReturnType<typeof drawPlan>): void {
+function scheduleFaults(cluster: Cluster, plan: Plan): void {
   const { world } = cluster
   if (plan.faults.length === 0) return
   const chance = world.chance.fork('schedule')
