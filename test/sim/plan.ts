@@ -63,21 +63,22 @@ export function drawPlan(chance: Chance, mirrors: boolean): Plan {
     forced: chance.pick([0, 0.1, 0.5]),
     letGo: chance.pick([0, 0, 0.2]),
   }
-  const kinds = chance.below(10) === 0 ? [] : chance.some(faultNames, chance.pick([0.15, 0.3, 0.6]))
+  const kinds =
+    chance.below(10) === 0 ? [] : chance.some(faultNames, chance.pick([0.06, 0.12, 0.25, 0.5]))
   return {
     servers,
     shims: chance.pick([1, 1, 2]),
     volumes,
     initiators: chance.pick([1, 1, 2]),
     workers: chance.pick([1, 2, 3]),
-    thinkMs: chance.skewed(20, 300),
+    thinkMs: chance.skewed(15, 150),
     weights,
     capacityPages: chance.happens(0.3) ? 0 : 1_000,
     clocksDiffer: chance.happens(0.5),
     fast: chance.happens(0.8),
     faults: kinds,
-    faultEveryMs: chance.skewed(400, 8_000),
-    loadMs: chance.skewed(8_000, 30_000),
+    faultEveryMs: chance.skewed(400, 4_000),
+    loadMs: chance.skewed(6_000, 20_000),
     pings: chance.pick([0, 0.5, 1]),
     patienceMs: chance.skewed(1_000, 40_000),
   }

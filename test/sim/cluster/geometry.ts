@@ -22,5 +22,5 @@ export function hotBlocks(map: VolumeMap, chance: Chance): number[] {
   for (let i = 0; i < 3; i++) borders.add(chance.below(map.blocks / pageBlocks) * pageBlocks)
   for (let i = 0; i < 3; i++) borders.add(chance.below(map.blocks))
   const inside = [...borders].filter((lba) => lba >= 0 && lba < map.blocks)
-  return chance.shuffled(inside).slice(0, 2 + chance.below(7))
+  return chance.shuffled(inside).slice(0, 1 + chance.below(5))
 }

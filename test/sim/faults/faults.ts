@@ -147,6 +147,26 @@ const resetPaths: Fault = (cluster, chance) => {
   }
 }
 
+/** Connections that stand now get stuck; their successors are long at work when they go on. */
+const stallPaths: Fault = (cluster, chance) => {
+  const all = [...cluster.shims, ...cluster.servers].map(({ name }) => name)
+  const from = chance.pick([...all, ...all, 'm'])
+  const ms = chance.skewed(1_000, 12_000)
+  cluster.world.note(`connections of ${from} are stuck for ${ms.toFixed(0)} ms`)
+  for (const server of cluster.servers) {
+    for (const name of interfaces(server)) cluster.network.stallBetween(from, name, ms)
+  }
+}
+
+const stallFront: Fault = (cluster, chance) => {
+  const { name } = chance.pick(cluster.shims)
+  const ms = chance.skewed(1_000, 12_000)
+  cluster.world.note(`connections to ${name} are stuck for ${ms.toFixed(0)} ms`)
+  for (const machine of cluster.initiatorMachines(name)) {
+    cluster.network.stallBetween(machine, name, ms)
+  }
+}
+
 const resetFront: Fault = (cluster, chance) => {
   const { name } = chance.pick(cluster.shims)
   cluster.world.note(`connections to ${name} are reset`)
@@ -242,6 +262,8 @@ const faults = {
   cutFront,
   resetPaths,
   resetFront,
+  stallPaths,
+  stallFront,
   slowLinks,
   slowDisk,
   resetWhileSlow,

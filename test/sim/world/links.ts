@@ -98,6 +98,7 @@ export class Lane {
   #lastReadyMs = 0
   #waits = false
   #cut = false
+  #stalledUntilMs = 0
 
   constructor(links: Links, from: Place, to: Place) {
     this.#links = links
@@ -129,6 +130,11 @@ export class Lane {
     if (!this.#waits) this.#await(readyAtMs)
   }
 
+  /** Nothing arrives for so long, whatever becomes of other lanes between the two. */
+  stall(ms: number): void {
+    this.#stalledUntilMs = Math.max(this.#stalledUntilMs, this.#links.world.nowMs + ms)
+  }
+
   /** What has not arrived never will, nor what is sent from now on. */
   cut(): void {
     this.#cut = true
@@ -144,6 +150,10 @@ export class Lane {
     this.#waits = false
     const first = this.#items[0]
     if (first === undefined) return
+    if (this.#links.world.nowMs < this.#stalledUntilMs) {
+      this.#await(this.#stalledUntilMs)
+      return
+    }
     if (this.isHeld) {
       this.#waits = true
       this.#links.whenChanged(() => this.#look())

@@ -59,6 +59,13 @@ export class SimNetwork {
     }
   }
 
+  /** Connections that stand now between the two: what they carry arrives so much later. */
+  stallBetween(one: string, other: string, ms: number): void {
+    for (const streams of this.#streams.values()) {
+      for (const stream of streams) if (stream.joins(one, other)) stream.stall(ms)
+    }
+  }
+
   /** The network as one process sees it. */
   of(process: SimProcess): Network {
     process.onDeath((death) => {

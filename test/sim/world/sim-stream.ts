@@ -137,6 +137,11 @@ export class SimStream implements ByteStream {
     return (from.includes(one) && to.includes(other)) || (from.includes(other) && to.includes(one))
   }
 
+  /** What was or will be written here arrives much later; new connections are as fast as ever. */
+  stall(ms: number): void {
+    this.#out.stall(ms)
+  }
+
   /** The peer's machine knows nothing of this connection. */
   resetByPeer(): void {
     this.#end(reset())
