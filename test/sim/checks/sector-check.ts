@@ -52,6 +52,7 @@ export class SectorCheck {
   readonly #endings: ReadonlyMap<Operation, Entry>
   readonly #barred = new Set<string>()
   #entry = 0
+  #givenUp = false
 
   constructor(lba: number, initiators: readonly string[], endings: ReadonlyMap<Operation, Entry>) {
     this.#lba = lba
@@ -61,10 +62,11 @@ export class SectorCheck {
 
   /** Undefined while what was seen can be explained. */
   take(entry: Entry): Verdict | undefined {
+    if (this.#givenUp) return undefined
     this.#entry++
     const why = this.#step(entry)
+    if (this.#givenUp) return undefined
     if (why !== undefined) return { why, at: entry }
-    if (this.#states.length > mostStates) return undefined
     this.#remember()
     return undefined
   }
@@ -211,7 +213,10 @@ export class SectorCheck {
     }
     for (const state of this.#states) meet(state)
     for (let state = queue.pop(); state !== undefined; state = queue.pop()) {
-      if (known.size > mostStates) break
+      if (known.size > mostStates) {
+        this.#givenUp = true
+        return
+      }
       for (const open of this.#open) {
         const next = this.#effect(state, open)
         if (next !== undefined) meet(next)
