@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Opcode, RESERVED_TAG } from '../../src/iscsi/pdu/opcode.ts'
-import { serverVolumeIqn } from '../../src/volume/names.ts'
+import { clientIqn, replicationIqn, serverVolumeIqn } from '../../src/volume/names.ts'
 import { decodeRefusal } from '../../src/volume/refusal.ts'
 import { Capture } from '../support/capture.ts'
 import {
@@ -72,6 +72,8 @@ function reading(lba: number, ahs?: Buffer): CommandOptions {
   return { cdb: read10(lba, 1), readBytes: 512, ...(ahs === undefined ? {} : { ahs }) }
 }
 
+/** READ (16) of one block. SBC-3 5.13. */
+const read16 = Buffer.from('88000000000000000000000000010000', 'hex')
 const readCapacity = Buffer.from('25000000000000000000', 'hex')
 const synchronizeCache = Buffer.from('35000000000000000000', 'hex')
 const inquiry = Buffer.from('120000002400', 'hex')
@@ -355,12 +357,20 @@ t.test('who may send what: replication flags, the management path, another volum
   await manager.change('s1', { ...map, generation: 6, segments: [moved] })
   t.equal(await say(raw, reading(0, generationAhs(6))), 'refused 4 generation 6')
   t.equal(await say(raw, reading(0, generationAhs(6, 1))), 'refused 4 generation 6')
-  const asPrimary = await loggedIn(server, {
-    initiatorName: `iqn.2026-11.io.palisade:client:${primary.serverId}`,
-  })
-  t.equal(await say(asPrimary, reading(0, generationAhs(6, 1))), 'good')
-  t.equal(await say(asPrimary, reading(0, generationAhs(6))), 'refused 4 generation 6')
-  for (const each of [raw, asPrimary]) each.close()
+  // The primary, and only it, is served at the target for replication, and nowhere else.
+  const initiatorName = clientIqn(primary.serverId)
+  const asClient = await loggedIn(server, { initiatorName })
+  t.equal(await say(asClient, reading(0, generationAhs(6, 1))), 'refused 4 generation 6')
+  const asPrimary = await loggedIn(server, { initiatorName, targetName: replicationIqn('s1') })
+  const replicated = (ahs: Buffer): CommandOptions => {
+    return { cdb: read16, readBytes: 512, lun: moved.replicas[1]!.number, ahs }
+  }
+  t.equal(await say(asPrimary, replicated(generationAhs(6, 1))), 'good')
+  t.equal(await say(asPrimary, replicated(generationAhs(6))), 'refused 4 generation 6')
+  t.equal(await say(asPrimary, replicated(generationAhs(5, 1))), 'refused 1 generation 6')
+  const other = await loggedIn(server, { targetName: replicationIqn('s1') })
+  t.equal(await say(other, replicated(generationAhs(6, 1))), 'refused 4 generation 6')
+  for (const each of [raw, asClient, asPrimary, other]) each.close()
 })
 
 t.test('a newer generation makes the server ask, ten times a second at most', async (t) => {
