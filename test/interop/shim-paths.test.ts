@@ -107,6 +107,15 @@ async function longestDuring(writer: QemuWriter, run: () => Promise<void>): Prom
   return Math.max(...writer.latenciesMs.slice(from))
 }
 
+/** So many connections were made since the beginning. */
+async function connected({ door }: PathCluster, count: number): Promise<void> {
+  const deadline = Date.now() + deadlineMs
+  while (door.accepted < count) {
+    if (Date.now() > deadline) throw new Error(`${door.accepted} connections, not ${count}`)
+    await sleep(5)
+  }
+}
+
 /** As many commands more as the number says: traffic goes on. */
 async function moreWrites(writer: QemuWriter, count: number): Promise<void> {
   const before = writer.acknowledgedWrites
@@ -229,15 +238,17 @@ t.test(broken, { timeout: patienceMs }, async (t) => {
   for (const writer of writers) writer.start()
   // libiscsi comes back no sooner than some seconds after its last attempt: several at a time.
   for (let i = 0; i < breaks; i++) {
+    // An answer that was on its way before the last reset is no sign of a new connection.
+    await connected(cluster, initiators * (i + 1))
     await Promise.all(writers.map((writer) => moreWrites(writer, 1 + (i % 3))))
     cluster.door.reset()
   }
+  await connected(cluster, initiators * (breaks + 1))
   await Promise.all(writers.map((writer) => moreWrites(writer, 40)))
   for (const writer of writers) {
     await writer.stop()
     t.strictSame(writer.errors, [])
     t.strictSame(await writer.verify(), [])
   }
-  const connections = initiators * (breaks + 1)
-  t.ok(cluster.door.accepted >= connections, `${cluster.door.accepted} connections`)
+  t.comment(`${cluster.door.accepted} connections`)
 })
