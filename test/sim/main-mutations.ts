@@ -2,7 +2,8 @@
  * Runs the simulator against each mutation of the program until it notices, and prints the table.
  * Options: --dist (the compiled program; default the one that this file is in), --seeds (the most
  * for one mutation), --seed (the first), --only (part of a guard's name), --jobs, --table (single or
- * mirrors), --dry (no seeds: is every guard where the table says it is?).
+ * mirrors), --dry (no seeds: is every guard where the table says it is?), --theme-only (only the
+ * schedule that aims at the guard), --report (a file that gets the outcomes).
  */
 import { spawn } from 'node:child_process'
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -12,6 +13,11 @@ import { parseArgs } from 'node:util'
 import { mirrorMutations } from './mirror-mutations.ts'
 import { type Mutation, mutations } from './mutations.ts'
 
+const tableHead = `Each guard, taken out of a copy of the program: what the simulator said. Written by main-mutations.ts.
+
+| Cluster | Guard | Outcome |
+|---|---|---|
+`
 const here = dirname(fileURLToPath(import.meta.url))
 const { values } = parseArgs({
   options: {
@@ -22,6 +28,8 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: '2' },
     table: { type: 'string', default: 'all' },
     dry: { type: 'boolean', default: false },
+    'theme-only': { type: 'boolean', default: false },
+    report: { type: 'string', default: '' },
   },
 })
 
@@ -52,27 +60,51 @@ async function hunt(mutation: Mutation): Promise<Found | undefined> {
   const directory = await mutant(mutation)
   try {
     if (values.dry) return { seed: 0, by: 'dry', what: 'the guard is there' }
-    const args = [join(directory, 'test/sim/main-sim.js'), '--seed', values.seed, '--brief']
-    const single = mutation.mirrors === true ? [] : ['--single']
-    const child = spawn(process.execPath, [...args, '--seeds', values.seeds, ...single])
-    let said = ''
-    child.stdout.on('data', (chunk: Buffer) => {
-      said += chunk.toString()
-    })
-    child.stderr.on('data', (chunk: Buffer) => {
-      said += chunk.toString()
-    })
-    const code = await new Promise((resolve) => child.once('close', resolve))
-    const found = /^seed (\d+): at \d+ ms \(([^)]*)\) (.*)$/m.exec(said)
-    if (found !== null) {
-      const [, seed = '', by = '', what = ''] = found
-      return { seed: Number(seed), by, what }
+    const { theme } = mutation
+    if (theme !== undefined) {
+      const found = await seek(directory, mutation, ['--theme', theme])
+      if (found !== undefined) return { ...found, by: `theme ${theme}, ${found.by}` }
+      if (values['theme-only']) return undefined
     }
-    if (code === 0) return undefined
-    throw new Error(`the simulator does not run: ${said.slice(-500)}`)
+    return await seek(directory, mutation, [])
   } finally {
     await rm(directory, { recursive: true })
   }
+}
+
+async function seek(
+  directory: string,
+  { mirrors = false }: Mutation,
+  more: readonly string[],
+): Promise<Found | undefined> {
+  const args = [join(directory, 'test/sim/main-sim.js'), '--seed', values.seed, '--brief']
+  const single = mirrors ? [] : ['--single']
+  const child = spawn(process.execPath, [...args, '--seeds', values.seeds, ...single, ...more])
+  let said = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+  })
+  child.stderr.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+  })
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  const found = /^seed (\d+): at \d+ ms \(([^)]*)\) (.*)$/m.exec(said)
+  if (found !== null) {
+    const [, seed = '', by = '', what = ''] = found
+    return { seed: Number(seed), by, what }
+  }
+  if (code === 0) return undefined
+  throw new Error(`the simulator does not run: ${said.slice(-500)}`)
+}
+
+/** The table of what was found, with this run's rows in the place of older ones of the same guards. */
+async function report(guard: string, mirrors: boolean, outcome: string): Promise<void> {
+  if (values.report === '' || values.dry) return
+  const known = await readFile(values.report, 'utf8').catch(() => tableHead)
+  const start = `| ${mirrors ? 'copies' : 'single'} | ${guard} |`
+  const rows = known.split('\n').filter((line) => line !== '' && !line.startsWith(start))
+  const text = outcome.replaceAll('|', '/')
+  await writeFile(values.report, `${[...rows, `${start} ${text} |`].join('\n')}\n`)
 }
 
 const all: Mutation[] = [
@@ -86,6 +118,13 @@ const wanted = all.filter(({ guard, mirrors = false }) => {
 const queue = [...wanted]
 let missed = 0
 
+function seedsTried({ theme }: Mutation): string {
+  const { seeds } = values
+  if (theme === undefined) return `${seeds} seeds`
+  const aimed = `${seeds} seeds of theme ${theme}`
+  return values['theme-only'] ? aimed : `${aimed} and ${seeds} others`
+}
+
 async function work(): Promise<void> {
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
     const startMs = performance.now()
@@ -96,8 +135,9 @@ async function work(): Promise<void> {
     if (found === undefined || found.by === 'not made') missed++
     const text =
       found === undefined
-        ? `NOT FOUND in ${values.seeds} seeds`
+        ? `not found in ${seedsTried(next)}`
         : `seed ${found.seed}, ${found.by}: ${found.what.slice(0, 110)}`
+    await report(next.guard, next.mirrors === true, text)
     console.log(`${next.guard.padEnd(68)} | ${text} | ${seconds} s`)
   }
 }

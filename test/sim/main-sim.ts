@@ -4,6 +4,7 @@
  *   --seed N --seeds N   the first, and how many
  *   --jobs N             processes that share them
  *   --single             one copy of everything
+ *   --theme NAME         the schedule (themes.ts) of all seeds; mix: the general mix of faults
  *   --trace              everything that happens
  *   --twice              each seed two times: the same must happen
  *   --keep-going         after a violation too
@@ -14,6 +15,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Result, simulate } from './simulation.ts'
+import type { ThemeName } from './themes.ts'
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1' },
     jobs: { type: 'string', default: '1' },
     single: { type: 'boolean', default: false },
+    theme: { type: 'string' },
     mirrors: { type: 'boolean', default: true },
     trace: { type: 'boolean', default: false },
     twice: { type: 'boolean', default: false },
@@ -42,6 +45,7 @@ const first = Number(values.seed)
 const count = Number(values.seeds)
 const jobs = Math.min(Number(values.jobs), count)
 const mirrors = values.mirrors && !values.single
+const theme = values.theme === undefined ? {} : { theme: values.theme as ThemeName | 'mix' }
 const storyLines = 60
 const totalsMark = 'totals '
 
@@ -49,7 +53,7 @@ async function runSeeds(): Promise<Totals> {
   const totals: Totals = { seeds: 0, failed: 0, operations: 0, events: 0, virtualMs: 0 }
   for (let seed = first; seed < first + count; seed++) {
     const print = values.trace ? (line: string) => console.log(line) : undefined
-    const result = await simulate({ seed, mirrors, ...(print && { print }) })
+    const result = await simulate({ seed, mirrors, ...theme, ...(print && { print }) })
     totals.seeds++
     totals.events += result.events
     totals.operations += result.operations
@@ -66,7 +70,7 @@ async function runSeeds(): Promise<Totals> {
 
 async function isRepeatable({ seed, fingerprint }: Result): Promise<boolean> {
   if (!values.twice) return true
-  const again = await simulate({ seed, mirrors })
+  const again = await simulate({ seed, mirrors, ...theme })
   if (again.fingerprint === fingerprint) return true
   console.log(`seed ${seed}: two runs differ: ${fingerprint} ${again.fingerprint}`)
   return false
@@ -93,6 +97,7 @@ async function runJobs(): Promise<Totals> {
     if (own <= 0) return undefined
     const flags = ['single', 'twice', 'keep-going', 'verbose', 'brief'] as const
     const kept = flags.filter((flag) => values[flag]).map((flag) => `--${flag}`)
+    if (values.theme !== undefined) kept.push('--theme', values.theme)
     const args = ['--seed', String(from), '--seeds', String(own), ...kept]
     return runJob([fileURLToPath(import.meta.url), ...args])
   })

@@ -33,6 +33,10 @@ export interface Plan {
   readonly loadMs: number
   readonly pings: number
   readonly patienceMs: number
+  /** Most places where operations meet. */
+  readonly hotPlaces: number
+  /** So many of the clients read and nothing else: no write of theirs waits, and they with it. */
+  readonly readers: number
 }
 
 const pageKib = 64
@@ -81,6 +85,8 @@ export function drawPlan(chance: Chance, mirrors: boolean): Plan {
     loadMs: chance.skewed(6_000, 20_000),
     pings: chance.pick([0, 0.5, 1]),
     patienceMs: chance.skewed(1_000, 40_000),
+    hotPlaces: 1 + chance.below(5),
+    readers: 0,
   }
 }
 

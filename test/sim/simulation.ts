@@ -9,11 +9,15 @@ import { Cluster } from './cluster/cluster.ts'
 import { strike } from './faults/faults.ts'
 import { text } from './load/sim-initiator.ts'
 import { drawPlan, type Plan, planText } from './plan.ts'
+import { type ThemeName, themeNames, themes } from './themes.ts'
+import type { Chance } from './world/chance.ts'
 import { World } from './world/world.ts'
 
 export interface SimulationOptions {
   readonly seed: number
   readonly mirrors?: boolean
+  /** In the place of the one that the seed would draw; `mix`: none. */
+  readonly theme?: ThemeName | 'mix'
   /** In the place of what the seed would draw. */
   readonly scenario?: Scenario
   readonly print?: (line: string) => void
@@ -43,8 +47,11 @@ const recoveryMs = 60_000
 export async function simulate(options: SimulationOptions): Promise<Result> {
   const { seed, mirrors = false, print, scenario } = options
   const world = new World(seed, print)
-  const plan = { ...drawPlan(world.chance.fork('plan'), mirrors), ...scenario?.plan }
-  const text = planText(plan)
+  const theme = scenario === undefined ? drawTheme(world.chance.fork('theme'), options) : undefined
+  const themePlan = theme === undefined ? {} : themes[theme].plan(world.chance.fork('theme plan'))
+  const drawn = drawPlan(world.chance.fork('plan'), mirrors)
+  const plan: Plan = { ...drawn, ...themePlan, ...scenario?.plan }
+  const text = theme === undefined ? planText(plan) : `theme ${theme}`
   world.note(`seed ${seed}: ${text}`)
   const cluster = new Cluster(world, plan)
   const { violations, history } = cluster
@@ -52,8 +59,9 @@ export async function simulate(options: SimulationOptions): Promise<Result> {
   process.on('unhandledRejection', stray)
   try {
     await cluster.start()
-    if (scenario === undefined) scheduleFaults(cluster, plan)
-    else scenario.script(cluster)
+    if (scenario !== undefined) scenario.script(cluster)
+    else if (theme === undefined) scheduleFaults(cluster, plan)
+    else themes[theme].run(cluster, world.chance.fork('theme run'))
     await world.run(() => violations.all.length > 0, plan.loadMs)
     if (violations.all.length === 0) await settle(cluster)
     if (violations.all.length === 0 && plan.volumes.some(({ mirror }) => mirror > 1)) {
@@ -75,6 +83,15 @@ export async function simulate(options: SimulationOptions): Promise<Result> {
     virtualMs: world.nowMs,
     notes: world.notes,
   }
+}
+
+/** One seed of three has the mix of all faults. */
+function drawTheme(
+  chance: Chance,
+  { theme, mirrors = false }: SimulationOptions,
+): ThemeName | undefined {
+  if (theme !== undefined) return theme === 'mix' ? undefined : theme
+  return chance.below(3) === 0 ? undefined : chance.pick(themeNames(mirrors))
 }
 
 function scheduleFaults(cluster: Cluster, plan: Plan): void {

@@ -282,5 +282,13 @@ function pruned(states: State[], exact: number): State[] {
     (large.done & exact) === (small.done & exact) &&
     (large.done & small.done) === small.done &&
     large.done !== small.done
-  return states.filter((state) => !states.some((other) => includes(other, state)))
+  const alike = new Map<number, State[]>()
+  for (const state of states) {
+    const others = alike.get(state.value)
+    if (others === undefined) alike.set(state.value, [state])
+    else others.push(state)
+  }
+  return states.filter((state) => {
+    return !alike.get(state.value)!.some((other) => includes(other, state))
+  })
 }

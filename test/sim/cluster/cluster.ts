@@ -9,7 +9,7 @@ import { type AdminClient, adminClient } from '../../../src/control/services.ts'
 import { Violations } from '../checks/violations.ts'
 import { FrontSession } from '../load/front-session.ts'
 import { History } from '../load/history.ts'
-import { type LoadVolume, SimInitiator } from '../load/sim-initiator.ts'
+import { type LoadVolume, type LoadWeights, SimInitiator } from '../load/sim-initiator.ts'
 import type { Plan, VolumePlan } from '../plan.ts'
 import type { Chance } from '../world/chance.ts'
 import { Links } from '../world/links.ts'
@@ -27,6 +27,10 @@ import { SimServer } from './sim-server.ts'
 import { SimShim } from './sim-shim.ts'
 import type { Surroundings } from './surroundings.ts'
 
+const onlyReads: LoadWeights = {
+  ...{ read: 1, write: 0, large: 0, unmap: 0, same: 0, compare: 0, flush: 0 },
+  ...{ forced: 0, letGo: 0 },
+}
 const setupMs = 60_000
 
 export class Cluster {
@@ -133,13 +137,14 @@ export class Cluster {
     const creating = this.#patiently(() => this.admin.createVolume(request, 9_000))
     const { map } = await this.world.until(creating, setupMs)
     this.maps.follow(number, map)
-    const hot = hotBlocks(map, this.world.chance.fork(`hot ${name}`))
+    const hot = hotBlocks(map, this.world.chance.fork(`hot ${name}`), this.#plan.hotPlaces)
     this.volumes.push({ number, name, blocks: map.blocks, hot })
   }
 
   #addInitiator(shim: SimShim, volume: LoadVolume, number: number): void {
     const { world, network, history, violations } = this
     const plan = this.#plan
+    const isReader = this.shims.indexOf(shim) < plan.readers
     const name = `${shim.name}/${volume.name}${'abcd'[number]}`
     const chance = world.chance.fork(`initiator ${name}`)
     const process = new Machine(world, `i-${name}`).start(name)
@@ -166,7 +171,7 @@ export class Cluster {
         chance,
         history,
         violations,
-        weights: plan.weights,
+        weights: isReader ? onlyReads : plan.weights,
         thinkMs: plan.thinkMs,
         workers: plan.workers,
         isFenced: (sinceMs) => this.fences.touched(volume.number, client, sinceMs),

@@ -52,6 +52,13 @@ export class Fences {
     }
   }
 
+  /** Client and volume by their numbers. */
+  fenceClient(volumeNumber: number, clientNumber: number, ms: number): void {
+    const volume = this.#cluster.volumes[volumeNumber - 1]!
+    const shim = this.#cluster.shims[clientNumber - 1]!
+    this.#inBackground(() => this.#fence(volume, shim, ms))
+  }
+
   fence(chance: Chance): void {
     const volume = chance.pick(this.#cluster.volumes)
     const shim = chance.pick(this.#cluster.shims)

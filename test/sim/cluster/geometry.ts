@@ -13,7 +13,7 @@ export function segmentOf(map: VolumeMap, lba: number): Segment | undefined {
 }
 
 /** A few blocks, most of them where something ends: operations have to meet. */
-export function hotBlocks(map: VolumeMap, chance: Chance): number[] {
+export function hotBlocks(map: VolumeMap, chance: Chance, places: number): number[] {
   const borders = new Set([0, map.blocks - farApart])
   for (const { start, blocks } of map.segments) {
     borders.add(start)
@@ -22,5 +22,5 @@ export function hotBlocks(map: VolumeMap, chance: Chance): number[] {
   for (let i = 0; i < 3; i++) borders.add(chance.below(map.blocks / pageBlocks) * pageBlocks)
   for (let i = 0; i < 3; i++) borders.add(chance.below(map.blocks))
   const inside = [...borders].filter((lba) => lba >= 0 && lba < map.blocks)
-  return chance.shuffled(inside).slice(0, 1 + chance.below(5))
+  return chance.shuffled(inside).slice(0, places)
 }
