@@ -102,9 +102,11 @@ async function report(guard: string, mirrors: boolean, outcome: string): Promise
   if (values.report === '' || values.dry) return
   const known = await readFile(values.report, 'utf8').catch(() => tableHead)
   const start = `| ${mirrors ? 'copies' : 'single'} | ${guard} |`
-  const rows = known.split('\n').filter((line) => line !== '' && !line.startsWith(start))
+  const rows = known
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !tableHead.includes(line) && !line.startsWith(start))
   const text = outcome.replaceAll('|', '/')
-  await writeFile(values.report, `${[...rows, `${start} ${text} |`].join('\n')}\n`)
+  await writeFile(values.report, `${tableHead}${[...rows, `${start} ${text} |`].join('\n')}\n`)
 }
 
 const all: Mutation[] = [
