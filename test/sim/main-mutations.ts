@@ -10,8 +10,8 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { mirrorMutations } from './mirror-mutations.ts'
-import { type Mutation, mutations } from './mutations.ts'
+import type { Mutation } from './mutations/mutation.ts'
+import { mutations } from './mutations.ts'
 
 const tableHead = `Each guard, taken out of a copy of the program: what the simulator said. Written by main-mutations.ts.
 
@@ -109,11 +109,7 @@ async function report(guard: string, mirrors: boolean, outcome: string): Promise
   await writeFile(values.report, `${tableHead}${[...rows, `${start} ${text} |`].join('\n')}\n`)
 }
 
-const all: Mutation[] = [
-  ...mutations,
-  ...mirrorMutations.map((each) => ({ ...each, mirrors: true as const })),
-]
-const wanted = all.filter(({ guard, mirrors = false }) => {
+const wanted = mutations.filter(({ guard, mirrors = false }) => {
   const inTable = values.table === 'all' || (values.table === 'mirrors') === mirrors
   return inTable && guard.includes(values.only)
 })

@@ -1,0 +1,19 @@
+/**
+ * What the simulator must notice. Each mutation takes one guard out of a copy of the compiled
+ * program: the text before must be there exactly once, or the mutation itself has become wrong.
+ * The shipped program has no switches for any of this.
+ */
+import type { ThemeName } from '../themes.ts'
+
+export interface Mutation {
+  /** As the design calls what is taken away. */
+  readonly guard: string
+  /** Under the directory of the compiled program. */
+  readonly file: string
+  readonly before: string
+  readonly after: string
+  /** Only a cluster with several copies can show it. */
+  readonly mirrors?: boolean
+  /** The schedule that aims at it, tried first. */
+  readonly theme?: ThemeName
+}

@@ -1,0 +1,61 @@
+/** Guards of sessions: what was sent before never lands after what was sent again. */
+import type { Mutation } from './mutation.ts'
+
+export const sessionMutations: readonly Mutation[] = [
+  {
+    guard: 'reinstatement before re-send: what has begun is waited for',
+    theme: 'slowResets',
+    file: 'src/portal/login-driver.js',
+    before: 'await Promise.race([Promise.all(former.map(({ ended }) => ended)), this.#abandoned]);',
+    after: 'return !this.#over;',
+  },
+  {
+    guard: 'reinstatement before re-send: the former session ends',
+    theme: 'stuck',
+    file: 'src/portal/login-driver.js',
+    before: 'if (former.length === 0)',
+    after: 'if (true)',
+  },
+  {
+    guard: 'reinstatement before re-send: the sender waits for a login',
+    theme: 'stuck',
+    file: 'initiator-shim/router/piece-runner.js',
+    before: 'return path.logins <= doubt.login;',
+    after: 'return false;',
+  },
+  {
+    guard: 'abort only when ended',
+    file: 'src/portal/task-management.js',
+    before: 'task.whenEnded(() => this.#one());',
+    after: 'this.#one();',
+  },
+  {
+    guard: 'no blind re-send of COMPARE AND WRITE',
+    theme: 'slowResets',
+    file: 'initiator-shim/router/piece-runner.js',
+    before: 'return identities.of(this.#sending, this.#mayHaveHappened);',
+    after: 'return identities.of(identities.begin(generation), false);',
+  },
+  {
+    guard: 'front connection alive',
+    theme: 'stuckFront',
+    file: 'initiator-shim/front/liveness.js',
+    before: 'return ageMs <= shim.proofMs;',
+    after: 'return true;',
+  },
+  {
+    guard: 'front connection alive: older sessions answer or end before a login',
+    theme: 'stuckFront',
+    file: 'initiator-shim/front/front-host.js',
+    before:
+      'await Promise.all(older.map((session) => this.#harmless(session, facts.portalAddress)));',
+    after: '',
+  },
+  {
+    guard: 'login number',
+    theme: 'stuck',
+    file: 'targets/replica/login-numbers.js',
+    before: 'if (known !== undefined && number < known)',
+    after: 'if (false)',
+  },
+]
