@@ -1,16 +1,17 @@
 /**
  * Runs the simulator against each mutation of the program until it notices, and prints the table.
  * Options: --dist (the compiled program; default the one that this file is in), --seeds (the most
- * for one mutation), --seed (the first), --only (part of a guard's name), --jobs, --table (single or
- * mirrors), --dry (no seeds: is every guard where the table says it is?), --theme-only (only the
- * schedule that aims at the guard), --report (a file that gets the outcomes).
+ * for one mutation), --theme-seeds (of the schedule that aims at the guard, before the others),
+ * --theme-only (none but these, and --seeds of them), --seed (the first), --only (part of a guard's
+ * name), --jobs, --table (single or mirrors), --dry (no seeds: is every guard where the table says
+ * it is?), --report (a file that gets the outcomes).
  */
 import { spawn } from 'node:child_process'
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import type { Mutation } from './mutations/mutation.ts'
+import type { Edit, Mutation } from './mutations/mutation.ts'
 import { mutations } from './mutations.ts'
 
 const tableHead = `Each guard, taken out of a copy of the program: what the simulator said. Written by main-mutations.ts.
@@ -23,6 +24,7 @@ const { values } = parseArgs({
   options: {
     dist: { type: 'string', default: join(here, '..', '..') },
     seeds: { type: 'string', default: '1000' },
+    'theme-seeds': { type: 'string', default: '20' },
     seed: { type: 'string', default: '1' },
     only: { type: 'string', default: '' },
     jobs: { type: 'string', default: '2' },
@@ -40,20 +42,38 @@ interface Found {
 }
 
 /** A copy of the program without the guard; throws where the guard is not found. */
-async function mutant(mutation: Mutation): Promise<string> {
+async function mutant({ guard, file, before, after, more = [] }: Mutation): Promise<string> {
+  const edits = [{ file, before, after }, ...more]
+  const edited = new Map<string, string>()
+  for (const edit of edits) {
+    const text = edited.get(edit.file) ?? (await readFile(join(values.dist, edit.file), 'utf8'))
+    edited.set(edit.file, withEdit(text, edit, guard))
+  }
   const directory = await mkdtemp(join(dirname(values.dist), 'dist-mutant-'))
   for (const part of ['src', 'targets', 'initiator-shim', 'test/sim', 'test/support']) {
-    await cp(join(values.dist, part), join(directory, part), { recursive: true })
+    await linkAll(part, directory)
   }
-  const file = join(directory, mutation.file)
-  const text = await readFile(file, 'utf8')
-  const parts = text.split(mutation.before)
-  if (parts.length !== 2) {
-    await rm(directory, { recursive: true })
-    throw new Error(`"${mutation.guard}": found ${parts.length - 1} times in ${mutation.file}`)
+  for (const [name, text] of edited) {
+    await rm(join(directory, name))
+    await writeFile(join(directory, name), text)
   }
-  await writeFile(file, parts.join(mutation.after))
   return directory
+}
+
+function withEdit(text: string, { file, before, after }: Edit, guard: string): string {
+  const parts = text.split(before)
+  if (parts.length === 2) return parts.join(after)
+  throw new Error(`"${guard}": found ${parts.length - 1} times in ${file}`)
+}
+
+/** The same files under other names: what is the same in all mutants is there once. */
+async function linkAll(part: string, directory: string): Promise<void> {
+  await mkdir(join(directory, part), { recursive: true })
+  for (const entry of await readdir(join(values.dist, part), { withFileTypes: true })) {
+    const name = join(part, entry.name)
+    if (entry.isDirectory()) await linkAll(name, directory)
+    else if (name.endsWith('.js')) await link(join(values.dist, name), join(directory, name))
+  }
 }
 
 async function hunt(mutation: Mutation): Promise<Found | undefined> {
@@ -62,11 +82,11 @@ async function hunt(mutation: Mutation): Promise<Found | undefined> {
     if (values.dry) return { seed: 0, by: 'dry', what: 'the guard is there' }
     const { theme } = mutation
     if (theme !== undefined) {
-      const found = await seek(directory, mutation, ['--theme', theme])
+      const found = await seek(directory, mutation, [`--seeds=${themeSeeds}`, '--theme', theme])
       if (found !== undefined) return { ...found, by: `theme ${theme}, ${found.by}` }
       if (values['theme-only']) return undefined
     }
-    return await seek(directory, mutation, [])
+    return await seek(directory, mutation, [`--seeds=${values.seeds}`])
   } finally {
     await rm(directory, { recursive: true })
   }
@@ -79,7 +99,7 @@ async function seek(
 ): Promise<Found | undefined> {
   const args = [join(directory, 'test/sim/main-sim.js'), '--seed', values.seed, '--brief']
   const single = mirrors ? [] : ['--single']
-  const child = spawn(process.execPath, [...args, '--seeds', values.seeds, ...single, ...more])
+  const child = spawn(process.execPath, [...args, ...single, ...more])
   let said = ''
   child.stdout.on('data', (chunk: Buffer) => {
     said += chunk.toString()
@@ -113,13 +133,14 @@ const wanted = mutations.filter(({ guard, mirrors = false }) => {
   const inTable = values.table === 'all' || (values.table === 'mirrors') === mirrors
   return inTable && guard.includes(values.only)
 })
+const themeSeeds = values['theme-only'] ? values.seeds : values['theme-seeds']
 const queue = [...wanted]
 let missed = 0
 
 function seedsTried({ theme }: Mutation): string {
   const { seeds } = values
   if (theme === undefined) return `${seeds} seeds`
-  const aimed = `${seeds} seeds of theme ${theme}`
+  const aimed = `${themeSeeds} seeds of theme ${theme}`
   return values['theme-only'] ? aimed : `${aimed} and ${seeds} others`
 }
 

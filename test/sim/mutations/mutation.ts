@@ -5,13 +5,18 @@
  */
 import type { ThemeName } from '../themes.ts'
 
-export interface Mutation {
-  /** As the design calls what is taken away. */
-  readonly guard: string
+export interface Edit {
   /** Under the directory of the compiled program. */
   readonly file: string
   readonly before: string
   readonly after: string
+}
+
+export interface Mutation extends Edit {
+  /** As the design calls what is taken away. */
+  readonly guard: string
+  /** Where the same guard stands in other places as well. */
+  readonly more?: readonly Edit[]
   /** Only a cluster with several copies can show it. */
   readonly mirrors?: boolean
   /** The schedule that aims at it, tried first. */
