@@ -4,7 +4,8 @@
  * than eight bytes stand at the end of a segment; so each PDU gets segments of its own. And it
  * looks for Additional Header Segments, which RFC 7143 11.2.1 allows on any PDU, on SCSI Commands
  * alone, and takes those on a Data-Out for a digest and data; so a Data-Out of a leg is handed over
- * without, after the AHS has been compared with what the generation header must be.
+ * without, after each AHS has been compared with what a generation header and the identity of a
+ * request must be.
  */
 import { crc32c } from '../../../src/base/crc32c.ts'
 
@@ -13,6 +14,11 @@ const scsiCommand = 0x01
 const loginRequest = 0x03
 const loginResponse = 0x23
 const bhsBytes = 48
+/** AHSLength of each AHS that a Data-Out of a leg may have, by AHSType: RFC 7143 11.2.2. */
+const ahsLengths: ReadonlyMap<number, number> = new Map([
+  [0x3f, 9],
+  [0x3e, 16],
+])
 
 /** What a connection has agreed on; its two directions share it. */
 export interface Digests {
@@ -84,7 +90,7 @@ export class PduStream {
 
   #withoutAhs(pdu: Buffer, headerBytes: number): Buffer {
     const ahs = pdu.subarray(bhsBytes, headerBytes)
-    if (ahs.length !== 12 || ahs.readUInt16BE(0) !== 9 || ahs[2] !== 0x3f) {
+    if (!isOfLeg(ahs)) {
       this.faults.push(`the AHS of a Data-Out is ${ahs.toString('hex')}`)
     }
     const header = Buffer.from(pdu.subarray(0, bhsBytes))
@@ -98,6 +104,20 @@ export class PduStream {
     digest.writeUInt32LE(crc32c([header]), 0)
     return Buffer.concat([header, digest, pdu.subarray(headerBytes + 4)])
   }
+}
+
+/** The generation header, and at most the identity of the request behind it. */
+function isOfLeg(ahs: Buffer): boolean {
+  const types: number[] = []
+  for (let at = 0; at < ahs.length; ) {
+    const length = ahs.readUInt16BE(at)
+    const type = ahs[at + 2]!
+    if (length !== ahsLengths.get(type)) return false
+    types.push(type)
+    at += 3 + length + (-(3 + length) & 3)
+    if (at > ahs.length) return false
+  }
+  return types[0] === 0x3f && types.length <= 2 && types[1] !== 0x3f
 }
 
 function isLogin(bytes: Buffer): boolean {
