@@ -18,6 +18,7 @@ export interface SimServerOptions {
 }
 
 const restartAfterFailureMs = 1_000
+const stopGraceMs = 1_000
 
 export class SimServer {
   readonly name: string
@@ -81,6 +82,13 @@ export class SimServer {
 
   kill(): void {
     this.#process?.kill()
+  }
+
+  /** As SIGTERM does it: sessions end, everything is durable, then the process is gone. */
+  async shutDown(): Promise<void> {
+    const process = this.#process
+    await this.server?.stop(stopGraceMs)
+    process?.kill()
   }
 
   #launch(process: SimProcess): Promise<StorageServer> {
