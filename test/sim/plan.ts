@@ -20,6 +20,8 @@ export interface Plan {
   readonly servers: number
   readonly shims: number
   readonly volumes: readonly VolumePlan[]
+  /** Beside the shims, for initiators of their own that have a path through each. */
+  readonly gateways: number
   /** Initiators of each shim for each volume. */
   readonly initiators: number
   readonly workers: number
@@ -33,6 +35,8 @@ export interface Plan {
   readonly loadMs: number
   readonly pings: number
   readonly patienceMs: number
+  /** So likely an initiator whose patience is over asks for an abort, before it breaks off. */
+  readonly aborts: number
   /** Most places where operations meet. */
   readonly hotPlaces: number
   /** So many of the clients read and nothing else: no write of theirs waits, and they with it. */
@@ -77,6 +81,7 @@ export function drawPlan(chance: Chance, mirrors: boolean): Plan {
     workers: chance.pick([1, 2, 3]),
     thinkMs: chance.skewed(15, 150),
     weights,
+    gateways: 0,
     capacityPages: chance.happens(0.3) ? 0 : 1_000,
     clocksDiffer: chance.happens(0.5),
     fast: chance.happens(0.8),
@@ -89,6 +94,7 @@ export function drawPlan(chance: Chance, mirrors: boolean): Plan {
     readers: 0,
   }
 }
+    aborts: 0.5,
 
 export function planText(plan: Plan): string {
   const volumes = plan.volumes.map(

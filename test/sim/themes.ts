@@ -6,6 +6,7 @@
 import * as configuration from './themes/configuration-themes.ts'
 import * as copies from './themes/copy-themes.ts'
 import * as leases from './themes/lease-themes.ts'
+import * as gateways from './themes/gateway-themes.ts'
 import * as sessions from './themes/session-themes.ts'
 import type { Theme } from './themes/theme.ts'
 
@@ -16,6 +17,7 @@ export const themes = {
   ...sessions,
 } as const satisfies Record<string, Theme>
 
+  ...gateways,
 export type ThemeName = keyof typeof themes
 
 export function themeNames(mirrors: boolean): ThemeName[] {

@@ -10,6 +10,7 @@ import { Violations } from '../checks/violations.ts'
 import { FrontSession } from '../load/front-session.ts'
 import { History } from '../load/history.ts'
 import { type LoadVolume, type LoadWeights, SimInitiator } from '../load/sim-initiator.ts'
+import { MultipathSession } from '../load/multipath-session.ts'
 import type { Plan, VolumePlan } from '../plan.ts'
 import type { Chance } from '../world/chance.ts'
 import { Links } from '../world/links.ts'
@@ -24,7 +25,7 @@ import { hotBlocks } from './geometry.ts'
 import { Losses } from './losses.ts'
 import { managerControl, SimManager } from './sim-manager.ts'
 import { SimServer } from './sim-server.ts'
-import { SimShim } from './sim-shim.ts'
+import { gatewayKind, SimShim, shimKind } from './sim-shim.ts'
 import type { Surroundings } from './surroundings.ts'
 
 const onlyReads: LoadWeights = {
@@ -33,6 +34,8 @@ const onlyReads: LoadWeights = {
 }
 const setupMs = 60_000
 
+/** How the history names all gateways together: their initiators go through any of them. */
+const gatewayClients = 'g'
 export class Cluster {
   readonly world: World
   readonly links: Links
@@ -44,6 +47,8 @@ export class Cluster {
   readonly servers: readonly SimServer[]
   readonly shims: readonly SimShim[]
   readonly initiators: SimInitiator[] = []
+  /** For initiators that have a path through each of them. */
+  readonly gateways: readonly SimShim[]
   readonly admin: AdminClient
   readonly maps: CommittedMaps
   readonly losses: Losses
@@ -73,7 +78,12 @@ export class Cluster {
       const options = { number: i + 1, capacityBytes, manager: managerControl, ...clock() }
       return new SimServer(around, options)
     })
-    this.shims = Array.from({ length: plan.shims }, (_, i) => new SimShim(around, i + 1, clock()))
+    const frontEnds = (count: number, kind: typeof shimKind) =>
+      Array.from({ length: count }, (_, i) => {
+        return new SimShim(around, { number: i + 1, kind, ...clock() })
+      })
+    this.shims = frontEnds(plan.shims, shimKind)
+    this.gateways = frontEnds(plan.gateways, gatewayKind)
     this.#administrator = new Machine(world, 'a').start('administrator')
     this.admin = adminClient(rpc.of(this.#administrator).channel(managerControl))
     this.fences = new Fences(this)
@@ -96,12 +106,9 @@ export class Cluster {
       await world.until(this.#patiently(added), setupMs)
     }
     for (const [i, volume] of this.#plan.volumes.entries()) await this.#create(i + 1, volume)
-    for (const shim of this.shims) shim.start()
-    for (const shim of this.shims) {
-      for (const volume of this.volumes) {
-        for (let i = 1; i <= this.#plan.initiators; i++) this.#addInitiator(shim, volume, i)
-      }
-    }
+    for (const frontEnd of [...this.shims, ...this.gateways]) frontEnd.start()
+    for (const shim of this.shims) this.#addInitiators([shim], shim.name)
+    if (this.gateways.length > 0) this.#addInitiators(this.gateways, gatewayClients)
     for (const initiator of this.initiators) initiator.start()
   }
 
@@ -141,30 +148,56 @@ export class Cluster {
     this.volumes.push({ number, name, blocks: map.blocks, hot })
   }
 
-  #addInitiator(shim: SimShim, volume: LoadVolume, number: number): void {
-    const { world, network, history, violations } = this
+  /** `client` is how the history names those through whom they go. */
+  #addInitiators(frontEnds: readonly SimShim[], client: string): void {
+    for (const volume of this.volumes) {
+      for (let number = 1; number <= this.#plan.initiators; number++) {
+        this.#addInitiator(frontEnds, client, { volume, number })
+      }
+    }
+  }
+
+  #addInitiator(
+    frontEnds: readonly SimShim[],
+    client: string,
+    { volume, number }: { volume: LoadVolume; number: number },
+  ): void {
+    const { world, history, violations } = this
     const plan = this.#plan
-    const isReader = this.shims.indexOf(shim) < plan.readers
-    const name = `${shim.name}/${volume.name}${'abcd'[number]}`
+    const isReader = this.shims.slice(0, plan.readers).some((shim) => shim.name === client)
+    const name = `${client}/${volume.name}${'abcd'[number]}`
     const chance = world.chance.fork(`initiator ${name}`)
     const process = new Machine(world, `i-${name}`).start(name)
-    const session = new FrontSession({
-      network: network.of(process),
+    const common = {
+      network: this.network.of(process),
       clock: process.clock,
       initiatorName: `iqn.2026-11.example:${name.replace('/', '-')}`,
       isid: number,
       volume: volume.name,
-      portals: [shim.portal],
       patienceMs: plan.patienceMs,
-      aborts: chance.happens(0.5),
+      aborts: chance.happens(plan.aborts),
       pings: chance.happens(plan.pings),
-      note: (text) => world.note(`${name}: ${text}`),
-    })
-    const { client } = shim
+    }
+    const sessions = frontEnds.map(
+      ({ name: at, portal }) =>
+        new FrontSession({
+          ...common,
+          portals: [portal],
+          note: (text) => world.note(`${name}: ${frontEnds.length > 1 ? `${at}: ` : ''}${text}`),
+        }),
+    )
+    const paths = sessions.map((session, i) => ({ session, group: frontEnds[i]!.group }))
+    const note = (text: string): void => world.note(`${name}: ${text}`)
+    const { clock } = process
+    const session =
+      sessions.length === 1
+        ? sessions[0]!
+        : new MultipathSession({ paths, clock, chance, note, ...drawHabits(chance) })
+    const identities = frontEnds.map((frontEnd) => frontEnd.client)
     this.initiators.push(
       new SimInitiator({
         name,
-        client: shim.name,
+        client,
         volume,
         session,
         process,
@@ -174,23 +207,26 @@ export class Cluster {
         weights: isReader ? onlyReads : plan.weights,
         thinkMs: plan.thinkMs,
         workers: plan.workers,
-        isFenced: (sinceMs) => this.fences.touched(volume.number, client, sinceMs),
+        isFenced: (sinceMs) =>
+          identities.some((one) => this.fences.touched(volume.number, one, sinceMs)),
         mayFail: () => false,
       }),
     )
   }
 
-  /** Machines of the initiators behind a shim. */
-  initiatorMachines(shim: string): string[] {
+  /** Machines of the initiators behind a front end. */
+  initiatorMachines(frontEnd: string): string[] {
+    const isGateway = this.gateways.some(({ name }) => name === frontEnd)
     return this.initiators
-      .filter(({ options }) => options.client === shim)
+      .filter(({ options }) => options.client === (isGateway ? gatewayClients : frontEnd))
       .map(({ options }) => options.process.machine.name)
   }
 
-  shimKilled(shim: SimShim): void {
-    if (!shim.running) return
-    this.history.add({ what: 'front-gone', client: shim.name, atMs: this.world.nowMs })
-    shim.kill()
+  shimKilled(frontEnd: SimShim): void {
+    if (!frontEnd.running) return
+    const client = this.gateways.includes(frontEnd) ? gatewayClients : frontEnd.name
+    this.history.add({ what: 'front-gone', client, atMs: this.world.nowMs })
+    frontEnd.kill()
   }
 
   /** Happens after a while, or when the time of faults is over. */
@@ -214,7 +250,8 @@ export class Cluster {
     this.manager.store.faults.failing = 0
     for (const { machine } of this.servers) machine.powerOn()
     this.manager.machine.powerOn()
-    for (const program of [this.manager, ...this.servers, ...this.shims]) program.start()
+    const { manager, servers, shims, gateways } = this
+    for (const program of [manager, ...servers, ...shims, ...gateways]) program.start()
   }
 
   administer(chance: Chance): void {
@@ -223,5 +260,14 @@ export class Cluster {
 
   fence(chance: Chance): void {
     this.fences.fence(chance)
+  }
+}
+
+/** How an initiator with several paths goes about it. */
+function drawHabits(chance: Chance) {
+  return {
+    explicit: chance.happens(0.6),
+    failsBack: chance.happens(0.4),
+    checkMs: chance.between(200, 1_000),
   }
 }

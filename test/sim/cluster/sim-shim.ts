@@ -1,30 +1,48 @@
-/** A shim on a client's machine. */
+/** A front end on a machine of its own: the shim of a client, or a gateway beside others. */
 import { Shim } from '../../../initiator-shim/shim.ts'
 import { plainLoginPolicy } from '../../../src/iscsi/login-policy.ts'
 import { clientIqn } from '../../../src/volume/names.ts'
-import { Machine } from '../world/machine.ts'
+import { type ClockFault, Machine } from '../world/machine.ts'
 import type { SimProcess } from '../world/sim-process.ts'
 import { simLog } from './sim-log.ts'
 import { managerControl } from './sim-manager.ts'
 import type { Surroundings } from './surroundings.ts'
+
+export interface FrontEndKind {
+  /** Of its names, as in c1. */
+  readonly letter: string
+  /** Its portal group is its number and one. */
+  readonly isGateway: boolean
+}
+
+export const shimKind: FrontEndKind = { letter: 'c', isGateway: false }
+export const gatewayKind: FrontEndKind = { letter: 'g', isGateway: true }
 
 export class SimShim {
   readonly name: string
   readonly machine: Machine
   readonly portal: string
   readonly client: string
+  /** Of a gateway. */
+  readonly group: number
   /** Processes so far. */
   lives = 0
   readonly #around: Surroundings
+  readonly #kind: FrontEndKind
   #process: SimProcess | undefined
 
-  constructor(around: Surroundings, number: number, clock: { rate: number; wallOffsetMs: number }) {
+  constructor(
+    around: Surroundings,
+    { number, kind, ...clock }: ClockFault & { number: number; kind: FrontEndKind },
+  ) {
     const { world, network } = around
     this.#around = around
-    this.name = `c${number}`
+    this.#kind = kind
+    this.name = `${kind.letter}${number}`
+    this.group = number + 1
     this.machine = new Machine(world, this.name, clock)
     this.portal = `${this.name}:3260`
-    this.client = clientIqn(`11111111-1111-4111-8111-${String(number).padStart(12, '0')}`)
+    this.client = clientIqn(`${identity(kind)}-${String(number).padStart(12, '0')}`)
     network.attach(this.machine, [this.name])
   }
 
@@ -51,7 +69,13 @@ export class SimShim {
         random: world.chance.fork(`${this.name} ${this.lives}`).port,
         log: simLog(world, this.name),
       },
-      { client: this.client, manager: managerControl, volumes: [], policy: plainLoginPolicy },
+      {
+        client: this.client,
+        manager: managerControl,
+        volumes: [],
+        policy: plainLoginPolicy,
+        ...(this.#kind.isGateway && { gateway: { group: this.group } }),
+      },
     )
     shim
       .listen(this.portal)
@@ -62,4 +86,8 @@ export class SimShim {
   kill(): void {
     this.#process?.kill()
   }
+}
+
+function identity({ isGateway }: FrontEndKind): string {
+  return isGateway ? '22222222-2222-4222-8222' : '11111111-1111-4111-8111'
 }

@@ -43,6 +43,21 @@ export function unmapList(lba: number, blocks: number): Buffer {
   return list
 }
 
+export function testUnitReady(): Buffer {
+  return Buffer.alloc(6)
+}
+
+/** SPC-4 6.46: the group is to become the active one. */
+export function setTargetPortGroups(): Buffer {
+  return Buffer.from([0xa4, 0x0a, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0])
+}
+
+export function targetPortGroupsList(group: number): Buffer {
+  const list = Buffer.alloc(8)
+  list.writeUInt16BE(group, 6)
+  return list
+}
+
 function range16(operationCode: number, lba: number, blocks: number): Buffer {
   const cdb = Buffer.alloc(16)
   cdb[0] = operationCode

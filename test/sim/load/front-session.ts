@@ -34,11 +34,21 @@ export interface Request {
   readonly dataInBytes?: number
 }
 
+/** How an initiator reaches its volume, by one path or by several. */
+export interface Attachment {
+  /** Resolves when commands can be sent. */
+  ready(): Promise<void>
+  /** Sends the command once. */
+  submit(request: Request): Promise<LegAnswer>
+  /** Resolves when what was lost before can have no effect any more. */
+  settled(): Promise<void>
+}
+
 const retryMs = 250
 /** An abort is to be answered within 10 s. */
 const abortMs = 12_000
 
-export class FrontSession {
+export class FrontSession implements Attachment {
   readonly #options: FrontSessionOptions
   #leg: Leg | undefined
   #connecting: Promise<void> | undefined
@@ -68,6 +78,11 @@ export class FrontSession {
       })
       await this.#connecting
     }
+  }
+
+  /** The login that is answered ends whatever was left of the session before. */
+  settled(): Promise<void> {
+    return this.ready()
   }
 
   /** Sends the command once, in a session that stands now. */

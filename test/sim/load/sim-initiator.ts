@@ -8,7 +8,7 @@ import type { Violations } from '../checks/violations.ts'
 import type { Chance } from '../world/chance.ts'
 import type { SimProcess } from '../world/sim-process.ts'
 import * as cdbs from './cdbs.ts'
-import type { FrontSession, Request } from './front-session.ts'
+import type { Attachment, Request } from './front-session.ts'
 import type { Ending, History, Operation } from './history.ts'
 import { readStamp, sameStamp, sectorBytes, stampedBlocks, stampedSector } from './stamps.ts'
 
@@ -24,7 +24,7 @@ export interface InitiatorOptions {
   readonly name: string
   readonly client: string
   readonly volume: LoadVolume
-  readonly session: FrontSession
+  readonly session: Attachment
   readonly process: SimProcess
   readonly chance: Chance
   readonly history: History
@@ -234,7 +234,6 @@ export class SimInitiator {
     let mayBeDone = false
     for (;;) {
       await session.ready()
-      // Before this login was answered, everything of the former session had ended.
       if (mayBeDone && (operation.kind === 'compare' || chance.happens(weights.letGo))) {
         this.#end(operation, 'let-go')
         return
@@ -244,6 +243,7 @@ export class SimInitiator {
         case 'lost':
           mayBeDone = true
           continue
+        await session.settled()
         case 'again':
           await this.#pause(answer.afterMs)
           continue

@@ -1,6 +1,7 @@
 /** What a schedule that aims at one guard is, and what such schedules are made of. */
 import type { Cluster } from '../cluster/cluster.ts'
 import type { SimServer } from '../cluster/sim-server.ts'
+import type { SimShim } from '../cluster/sim-shim.ts'
 import type { LoadWeights } from '../load/sim-initiator.ts'
 import type { Plan } from '../plan.ts'
 import type { Chance } from '../world/chance.ts'
@@ -50,6 +51,12 @@ export function primaryOf(cluster: Cluster): SimServer {
 }
 
 export function others(cluster: Cluster, server: SimServer): SimServer[] {
+/** The gateway that the first initiator works through. */
+export function activeGateway({ maps, gateways }: Cluster): SimShim {
+  const [entry] = maps.all.get(1)?.activeFrontEnds ?? []
+  return gateways.find(({ client }) => client === entry?.client) ?? gateways[0]!
+}
+
   return cluster.servers.filter((each) => each !== server)
 }
 

@@ -1,0 +1,86 @@
+/** Schedules against gateways: what is parked in one, or behind it, comes after its re-send through another. */
+import type { Cluster } from '../cluster/cluster.ts'
+import type { Plan } from '../plan.ts'
+import type { Chance } from '../world/chance.ts'
+import { activeGateway, dense, managers, part, type Theme, weights } from './theme.ts'
+
+/** One volume on one server, and one initiator with a path through each of two gateways. */
+function twoPaths(chance: Chance, some: Partial<Plan>): Partial<Plan> {
+  const patience = {
+    patienceMs: chance.between(300, 1_000),
+    pings: chance.pick([0, 1]),
+    aborts: 0.2,
+  }
+  const size = { servers: 1, shims: 0, gateways: 2, initiators: 2, hotPlaces: 1, workers: 2 }
+  const load = weights({ read: 1, write: 2, compare: chance.pick([0, 0, 0.4]) })
+  return dense(chance, { ...size, ...patience, weights: load, loadMs: 7_000, ...some }, 1)
+}
+
+const interfaces = ['s1a', 's1b', 'ma']
+
+function strike(cluster: Cluster, chance: Chance): void {
+  const { network, links } = cluster
+  const gateway = activeGateway(cluster)
+  const { name } = gateway
+  const initiators = cluster.initiatorMachines(name)
+  const frontMs = chance.between(1_000, 3_500)
+  const behindMs = chance.between(700, 2_000)
+  const stallFront = (): void => {
+    for (const machine of initiators) network.stallBetween(machine, name, frontMs)
+  }
+  const what = chance.pick(['behind', 'behind', 'behind', 'parked', 'stopped', 'cut', 'killed'])
+  cluster.world.note(`${name}: ${what}`)
+  switch (what) {
+    case 'behind':
+      for (const host of interfaces) network.stallBetween(name, host, behindMs)
+      cluster.world.after(chance.between(5, 300), stallFront)
+      return
+    case 'parked':
+      part(cluster, [name], interfaces, behindMs)
+      cluster.world.after(chance.between(5, 300), stallFront)
+      return
+    case 'stopped':
+      gateway.process?.stop(chance.between(600, 5_000))
+      return
+    case 'cut':
+      cluster.undoLater(frontMs, links.hold(initiators, [name]))
+      if (chance.happens(0.5)) part(cluster, [name], managers, behindMs)
+      return
+    default:
+      cluster.shimKilled(gateway)
+      cluster.undoLater(behindMs, () => gateway.start())
+  }
+}
+
+/** Commands are in a gateway, or on their way behind it, when their initiator turns to another one. */
+export const stoppedGateway: Theme = {
+  mirrors: false,
+  plan: (chance) => twoPaths(chance, {}),
+  run: (cluster, chance) => {
+    for (let atMs = 400; atMs < 6_000; atMs += chance.between(900, 2_500)) {
+      cluster.world.after(atMs, () => strike(cluster, chance))
+    }
+  },
+}
+
+/** What went to the other gateway arrives there when its initiator is back at the first one. */
+export const lateClaim: Theme = {
+  mirrors: false,
+  plan: (chance) => twoPaths(chance, { patienceMs: chance.between(300, 700), loadMs: 5_500 }),
+  run: (cluster, chance) => {
+    const { world, network, links } = cluster
+    world.after(300, () => {
+      const active = activeGateway(cluster)
+      const others = cluster.gateways.filter((gateway) => gateway !== active)
+      const initiators = cluster.initiatorMachines(active.name)
+      // It serves, and the manager does not hear of it.
+      part(cluster, [active.name], managers, 4_600)
+      world.after(chance.between(2_900, 3_300), () => {
+        const names = others.map(({ name }) => name)
+        const slow = links.slow(initiators, names, chance.between(800, 1_500))
+        cluster.undoLater(1_500, slow)
+        for (const machine of initiators) network.resetBetween(machine, active.name)
+      })
+    })
+  },
+}
