@@ -1,31 +1,18 @@
 /**
- * Faults, one after the other, under a load that knows what it wrote: three storage servers, a
- * manager and a shim as real processes, a volume with two copies of each block, and stock
- * initiators (libiscsi in qemu-io) that write, read back and keep every latency. After each fault
- * the cluster gets the time to bring its copies together again, and has to use it.
+ * Faults, one after the other, under a load that knows what it wrote (scene.ts). After each fault
+ * the cluster gets the time to bring its copies together again, and has to use it: the next one
+ * finds everything in sync and every path in use.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { volumeIqn } from '../../src/volume/names.ts'
-import { HandCluster, type HandShim } from '../support/hand-cluster.ts'
-import { QemuWriter } from '../support/qemu-writer.ts'
 import { seededFractions } from '../support/seeded-random.ts'
-import { type Fault, faults, type Member, type Scene } from './faults.ts'
+import { type Fault, serverFaults } from './faults.ts'
+import { gatewayFaults } from './gateway-faults.ts'
+import { type Load, Scene } from './scene.ts'
+import type { Round } from './stalls.ts'
 
-const MIB = 1024 * 1024
-const volume = 'data'
-const writers = 2
-const slotBytes = 8 * 1024
-const slots = 48
-const deadlineMs = 30_000
-/** Until both copies are in sync again and no command waits any more. */
-const recoveredMs = 90_000
+const answeredMs = 30_000
 
-export interface Round {
-  readonly fault: string
-  /** The longest command from the fault until everything was in sync again. */
-  readonly stallMs: number
-  readonly recoveryMs: number
-}
+export const faults: readonly Fault[] = [...serverFaults, ...gatewayFaults]
 
 export interface ChaosResult {
   readonly rounds: readonly Round[]
@@ -37,119 +24,107 @@ export interface ChaosResult {
 
 export interface ChaosOptions {
   readonly seed: number
-  /** What happens, in this order; drawn by chance where only a count is given. */
-  readonly rounds: number | readonly Fault[]
+  /** Only gateways in front, no shim. */
+  readonly gatewaysOnly?: boolean
+  /** Which kinds; all that the front ends are there for by default. */
+  readonly kinds?: readonly Fault[]
+  /** Drawn by chance, every kind equally often; without it each kind once, in its order. */
+  readonly rounds?: number
   readonly tell: (round: Round, index: number) => void
+  /** Ends everything at once; the promise rejects then. */
+  readonly signal?: AbortSignal
 }
 
-export async function runChaos({ seed, rounds, tell }: ChaosOptions): Promise<ChaosResult> {
-  const random = seededFractions(seed)
-  const cluster = await HandCluster.start({ servers: 3 })
-  const open: QemuWriter[] = []
-  try {
-    const scene = await setTheScene(cluster, random)
-    for (let i = 0; i < writers; i++) open.push(await openWriter(scene.shim, i))
-    for (const writer of open) writer.start()
-    const plan = typeof rounds === 'number' ? draw(rounds, random) : rounds
-    const done: Round[] = []
-    for (const fault of plan) {
-      const round = await runRound(scene, fault, open)
-      tell(round, done.length)
-      done.push(round)
-    }
-    return await judge(open, done)
-  } finally {
-    for (const writer of open) await writer.close()
-    await cluster.stop()
-  }
-}
-
-async function setTheScene(cluster: HandCluster, random: () => number): Promise<Scene> {
-  const shim = await cluster.startShim('shim')
-  const members: Member[] = []
-  for (const server of cluster.servers) {
-    const { junction } = server
-    const clients = await junction.addWay((name) => name === shim.client)
-    const peers = await junction.addWay((name) => name !== shim.client)
-    members.push({ server, clients, peers })
-  }
-  const policies = { stripe: 0, stalePolicy: 'reject', holdMs: 0, leaseMs: 0 } as const
-  const request = { name: volume, sizeBytes: 64 * MIB, partitions: [], mirror: 2, ...policies }
-  await cluster.admin.createVolume(request, deadlineMs)
-  await inSync(cluster)
-  const holders = async (): Promise<readonly string[]> => {
-    const { status } = await cluster.admin.showVolume({ name: volume }, deadlineMs)
-    return status.replicas.map(({ server }) => server)
-  }
-  return { cluster, shim, members, holders, random }
-}
-
-function openWriter({ portal }: HandShim, index: number): Promise<QemuWriter> {
-  return QemuWriter.open({
-    url: `iscsi://${portal}/${volumeIqn(volume)}/0`,
-    offsetBytes: index * 32 * MIB,
-    slots,
-    slotBytes,
-    verifies: true,
+/** Rejects where a round could not be done; what was done until then has been told. */
+export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
+  const { signal } = options
+  let scene: Scene | undefined
+  const running = run(options, (made) => {
+    scene = made
+    if (signal?.aborted === true) throw new Error('interrupted')
   })
+  const interrupted = new Promise<never>((_, reject) => {
+    signal?.addEventListener('abort', () => reject(new Error('interrupted')))
+  })
+  try {
+    return await Promise.race([running, interrupted])
+  } catch (error) {
+    // Interrupted while the cluster was being started: that ends it by itself.
+    if (scene === undefined) await running.catch(() => undefined)
+    await scene?.kill()
+    await running.catch(() => undefined)
+    throw error
+  }
 }
 
-async function runRound(scene: Scene, fault: Fault, open: readonly QemuWriter[]): Promise<Round> {
-  const from = open.map(({ latenciesMs }) => latenciesMs.length)
+async function run(options: ChaosOptions, made: (scene: Scene) => void): Promise<ChaosResult> {
+  const { seed, rounds, tell, gatewaysOnly = false } = options
+  const random = seededFractions(seed)
+  const scene = await Scene.set({ shim: !gatewaysOnly, gateways: true, random }, made)
+  for (const load of scene.loads) load.start()
+  const kinds = faultsFor(options)
+  const done: Round[] = []
+  for (const fault of rounds === undefined ? kinds : draw(kinds, rounds, random)) {
+    const round = await runRound(scene, fault).catch((error: unknown) => {
+      throw new Error(`round ${done.length + 1}, ${fault.name}: ${String(error)}`)
+    })
+    tell(round, done.length)
+    done.push(round)
+  }
+  const result = await judge(scene, done)
+  await scene.stop()
+  return result
+}
+
+/** Those that the front ends are there for. */
+function faultsFor({ gatewaysOnly = false, kinds = faults }: ChaosOptions): Fault[] {
+  return kinds.filter(({ needs }) => needs !== 'shim' || !gatewaysOnly)
+}
+
+async function runRound(scene: Scene, fault: Fault): Promise<Round> {
+  const { loads, host } = scene
+  const from = loads.map(({ latenciesMs }) => latenciesMs.length)
+  const moves = host?.afterMoveMs.length ?? 0
   await fault.run(scene)
   const undoneMs = performance.now()
-  await inSync(scene.cluster)
+  await scene.healthy()
   const recoveryMs = performance.now() - undoneMs
   // Commands that began before the end of the fault have their latency only when they have ended.
-  await Promise.all(open.map((writer) => more(writer, 2)))
-  const stalls = open.map(({ latenciesMs }, i) => Math.max(0, ...latenciesMs.slice(from[i])))
-  return { fault: fault.name, stallMs: Math.max(...stalls), recoveryMs }
+  await Promise.all(loads.map((load) => more(load, 2)))
+  const parked = (await host?.settle()) ?? 0
+  const stallMs = Math.max(...loads.map(({ latenciesMs }, i) => longest(latenciesMs, from[i])))
+  const moved = host !== undefined && host.afterMoveMs.length > moves
+  const afterMoveMs = moved ? longest(host.afterMoveMs, moves) : undefined
+  return { fault, stallMs, afterMoveMs, recoveryMs, parked }
 }
 
-async function more(writer: QemuWriter, writes: number): Promise<void> {
-  const until = writer.acknowledgedWrites + writes
-  const deadline = Date.now() + deadlineMs
-  while (writer.acknowledgedWrites < until) {
-    if (Date.now() > deadline) throw new Error(`no write was answered for ${deadlineMs} ms`)
+function longest(latenciesMs: readonly number[], from = 0): number {
+  return latenciesMs.slice(from).reduce((most, each) => Math.max(most, each), 0)
+}
+
+async function more(load: Load, writes: number): Promise<void> {
+  const until = load.acknowledgedWrites + writes
+  const deadline = Date.now() + answeredMs
+  while (load.acknowledgedWrites < until) {
+    if (Date.now() > deadline) throw new Error(`no write was answered for ${answeredMs} ms`)
     await sleep(5)
   }
 }
 
-/** Every copy of every segment is in sync, and every server has the newest map. */
-async function inSync(cluster: HandCluster): Promise<void> {
-  const deadline = Date.now() + recoveredMs
-  let last = ''
-  while (Date.now() < deadline) {
-    try {
-      const { volumes, servers } = await cluster.admin.status({}, deadlineMs)
-      const replicas = volumes.flatMap((each) => each.replicas)
-      const behind = volumes.flatMap((each) => each.behind)
-      const heard = servers.every(({ reachable }) => reachable)
-      const together = replicas.length >= 2 && replicas.every(({ state }) => state === 'in-sync')
-      if (heard && together && behind.length === 0) return
-      last = JSON.stringify({ replicas, behind })
-    } catch (error) {
-      last = String(error)
-    }
-    await sleep(20)
+async function judge({ loads }: Scene, rounds: readonly Round[]): Promise<ChaosResult> {
+  for (const load of loads) await load.stop()
+  const stale = loads.flatMap((load) => load.stale)
+  for (const [i, load] of loads.entries()) {
+    for (const slot of await load.verify()) stale.push(`load ${i}: slot ${slot} in the end`)
   }
-  throw new Error(`not in sync after ${recoveredMs} ms: ${last}`)
-}
-
-async function judge(open: readonly QemuWriter[], rounds: readonly Round[]): Promise<ChaosResult> {
-  for (const writer of open) await writer.stop()
-  const errors = open.flatMap((writer) => writer.errors)
-  const stale = open.flatMap((writer) => writer.stale)
-  for (const [i, writer] of open.entries()) {
-    for (const slot of await writer.verify()) stale.push(`writer ${i}: slot ${slot} in the end`)
-  }
-  const commands = open.reduce((sum, { latenciesMs }) => sum + latenciesMs.length, 0)
+  const errors = loads.flatMap((load) => load.errors)
+  const commands = loads.reduce((sum, { latenciesMs }) => sum + latenciesMs.length, 0)
   return { rounds, errors, stale, commands }
 }
 
 /** Every kind equally often, in any order. */
-function draw(count: number, random: () => number): Fault[] {
-  const drawn = Array.from({ length: count }, (_, i) => faults[i % faults.length]!)
+function draw(kinds: readonly Fault[], count: number, random: () => number): Fault[] {
+  const drawn = Array.from({ length: count }, (_, i) => kinds[i % kinds.length]!)
   for (let i = count - 1; i > 0; i--) {
     const other = Math.floor(random() * (i + 1))
     const kept = drawn[i]!
@@ -157,25 +132,4 @@ function draw(count: number, random: () => number): Fault[] {
     drawn[other] = kept
   }
   return drawn
-}
-
-/** How long commands stalled, by kind of fault: count, median and longest, in milliseconds. */
-export function stallTable(rounds: readonly Round[]): string {
-  const rows = [...new Set(rounds.map(({ fault }) => fault))].sort().map((fault) => {
-    const of = rounds.filter((each) => each.fault === fault)
-    const stalls = of.map(({ stallMs }) => stallMs).sort((a, b) => a - b)
-    const median = stalls[Math.floor(stalls.length / 2)] ?? 0
-    const longest = stalls.at(-1) ?? 0
-    const recoveries = of.map(({ recoveryMs }) => recoveryMs).sort((a, b) => a - b)
-    const recovery = recoveries[Math.floor(recoveries.length / 2)] ?? 0
-    return [fault, of.length, median.toFixed(0), longest.toFixed(0), recovery.toFixed(0)]
-  })
-  const head = [
-    'fault',
-    'rounds',
-    'stall, median ms',
-    'stall, longest ms',
-    'in sync after, median ms',
-  ]
-  return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n')
 }

@@ -1,113 +1,131 @@
 /**
- * What may happen to a cluster, and how it is undone: a process dies, or stops for longer than any
- * lease; a path is cut, or hangs and delivers later. One entry for each kind of fault.
+ * What may happen to servers, manager, shim and the paths between them, and how it is undone: a
+ * process dies, or stops for longer than any lease; a path is cut, or hangs and delivers later. One
+ * entry for each kind of fault; those of gateways are in gateway-faults.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { HandCluster, HandServer, HandShim } from '../support/hand-cluster.ts'
+import type { PalisadeProcess } from '../support/palisade-process.ts'
 import type { Relay } from '../support/relay.ts'
+import type { Member, Scene } from './scene.ts'
 
 /** Longer than any lease and any deadline on the way. */
 const stoppedMs = 10_000
-
-/** A server with the two ways to it that can be cut. */
-export interface Member {
-  readonly server: HandServer
-  /** From the shim. */
-  readonly clients: Relay
-  /** From the other servers. */
-  readonly peers: Relay
-}
-
-export interface Scene {
-  readonly cluster: HandCluster
-  readonly shim: HandShim
-  readonly members: readonly Member[]
-  /** Names of the servers that hold a copy now, the primary first. */
-  readonly holders: () => Promise<readonly string[]>
-  /** From 0 up to 1. */
-  readonly random: () => number
-}
+const longestCutMs = 8_000
+const longestManagerDeathMs = 3_000
 
 export interface Fault {
   readonly name: string
+  /** The worst stall that the design aims at, from and to; absent where it names none. */
+  readonly aimMs?: readonly [number, number]
+  /** What the scene must have for it. */
+  readonly needs?: 'shim' | 'gateways'
   /** Resolves when it has been undone; the cluster may still be recovering then. */
   run(scene: Scene): Promise<void>
 }
 
 type Role = 'primary' | 'secondary'
 
-export const faults: readonly Fault[] = [
+const hungPath = [2_000, 2_000] as const
+const deadSecondary = [1_500, 1_500] as const
+const deadPrimary = [2_500, 2_500] as const
+const cutOffPrimary = [2_300, 4_500] as const
+
+export const serverFaults: readonly Fault[] = [
   { name: 'manager killed', run: killManager },
-  { name: 'manager stopped for 10 s', run: stopManager },
-  { name: 'shim killed', run: ({ cluster, shim }) => cluster.restartShim(shim) },
-  ...(['primary', 'secondary'] as const).flatMap(faultsOf),
+  { name: 'manager stopped for 10 s', run: ({ cluster }) => stop(cluster.manager) },
+  {
+    name: 'shim killed',
+    needs: 'shim',
+    run: ({ cluster, shim }) => cluster.restartShim(shim),
+  },
+  ...faultsOf('primary', deadPrimary),
+  ...faultsOf('secondary', deadSecondary),
   {
     name: 'path from the shim cut',
-    run: async (scene) => cut(scene, (await a('primary', scene)).clients),
+    needs: 'shim',
+    run: async (scene) => cut(scene, [shimTo(await scene.a('primary'), scene)]),
   },
   {
     name: 'path from the shim hung',
-    run: async (scene) => hang(scene, (await a('primary', scene)).clients),
+    needs: 'shim',
+    aimMs: hungPath,
+    run: async (scene) => hang(scene, [shimTo(await scene.a('primary'), scene)]),
+  },
+  {
+    name: 'primary cut off from all but its partner',
+    aimMs: cutOffPrimary,
+    run: async (scene) => {
+      const { fronts, server } = await scene.a('primary')
+      await hang(scene, [...fronts.values(), ...managerPaths(server)])
+    },
+  },
+  {
+    name: 'primary without its data network',
+    run: async (scene) => {
+      const { fronts, peers } = await scene.a('primary')
+      await hang(scene, [...fronts.values(), peers])
+    },
   },
 ]
 
-function faultsOf(role: Role): Fault[] {
+function faultsOf(role: Role, aimMs: readonly [number, number]): Fault[] {
   return [
-    { name: `${role} killed`, run: async (scene) => killServer(scene, await a(role, scene)) },
-    { name: `${role} stopped for 10 s`, run: async (scene) => stopServer(await a(role, scene)) },
+    { name: `${role} killed`, aimMs, run: async (scene) => killServer(scene, await scene.a(role)) },
+    {
+      name: `${role} stopped for 10 s`,
+      aimMs,
+      run: async (scene) => stop((await scene.a(role)).server.process),
+    },
     {
       name: `path to the ${role} from servers cut`,
-      run: async (scene) => cut(scene, (await a(role, scene)).peers),
+      run: async (scene) => cut(scene, [(await scene.a(role)).peers]),
     },
     {
       name: `path to the ${role} from servers hung`,
-      run: async (scene) => hang(scene, (await a(role, scene)).peers),
+      run: async (scene) => hang(scene, [(await scene.a(role)).peers]),
     },
   ]
 }
 
-async function a(role: Role, { members, holders }: Scene): Promise<Member> {
-  const [primary, secondary] = await holders()
-  const name = role === 'primary' ? primary : secondary
-  const found = members.find(({ server }) => server.name === name)
-  if (found === undefined) throw new Error(`there is no ${role}`)
-  return found
+function shimTo({ fronts }: Member, { shim }: Scene): Relay {
+  const path = fronts.get(shim.client)
+  if (path === undefined) throw new Error('no path from the shim')
+  return path
+}
+
+function managerPaths({ managerPath }: Member['server']): Relay[] {
+  if (managerPath === undefined) throw new Error('no relay between server and manager')
+  return [managerPath.toManager, managerPath.toServer]
 }
 
 async function killServer({ cluster, random }: Scene, { server }: Member): Promise<void> {
   server.process.kill('SIGKILL')
   await server.process.exited
-  await sleep(random() * 8_000)
+  await sleep(random() * longestCutMs)
   await cluster.restartServer(server)
-}
-
-async function stopServer({ server }: Member): Promise<void> {
-  server.process.kill('SIGSTOP')
-  await sleep(stoppedMs)
-  server.process.kill('SIGCONT')
 }
 
 async function killManager({ cluster, random }: Scene): Promise<void> {
   cluster.manager.kill('SIGKILL')
   await cluster.manager.exited
-  await sleep(random() * 3_000)
+  await sleep(random() * longestManagerDeathMs)
   await cluster.startManager()
 }
 
-async function stopManager({ cluster }: Scene): Promise<void> {
-  cluster.manager.kill('SIGSTOP')
+export async function stop(process: PalisadeProcess): Promise<void> {
+  process.kill('SIGSTOP')
   await sleep(stoppedMs)
-  cluster.manager.kill('SIGCONT')
+  process.kill('SIGCONT')
 }
 
-async function cut({ random }: Scene, path: Relay): Promise<void> {
-  await path.stop()
-  await sleep(random() * 8_000)
-  await path.resume()
+export async function cut({ random }: Scene, paths: readonly Relay[]): Promise<void> {
+  for (const path of paths) await path.stop()
+  await sleep(random() * longestCutMs)
+  for (const path of paths) await path.resume()
 }
 
-async function hang({ random }: Scene, path: Relay): Promise<void> {
-  path.hang()
-  await sleep(random() * 8_000)
-  path.release()
+export async function hang({ random }: Scene, paths: readonly Relay[]): Promise<void> {
+  for (const path of paths) path.hang()
+  await sleep(random() * longestCutMs)
+  for (const path of paths) path.release()
 }

@@ -1,7 +1,10 @@
 /**
- * Everything loses its power at once: storage servers, manager and shim are killed at a random
- * instant, and the disks of the servers lose any part of what was not flushed. Then all are started
- * again, in any order, and nobody helps. What was flushed is there, and the copies are equal.
+ * Everything loses its power at once, again and again: storage servers, manager and shim are killed,
+ * and of what the servers had not flushed any part, or nothing, is on their disks afterwards
+ * (support/main-lossy-target.ts). It happens at any moment: under load, while volumes and maps are
+ * changed, while a copy is missing or is brought up, while everything is being started. Then all are
+ * started again, in any order, and nobody helps. What was flushed is there, what was answered about
+ * volumes holds, and the copies become equal.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -9,116 +12,169 @@ import { HandCluster, type HandShim } from '../support/hand-cluster.ts'
 import { seededFractions } from '../support/seeded-random.ts'
 import { type Ended, FencedDisk } from '../support/server-under-test.ts'
 import { loadBlocks, StampLoad } from '../support/stamp-load.ts'
+import { Administrator, volume } from './administrator.ts'
+import { drawMoments, type Moment } from './power-moments.ts'
 
 const lossyRoot = fileURLToPath(new URL('../support/main-lossy-target.js', import.meta.url))
-const volume = 'data'
-const deadlineMs = 30_000
 const servedMs = 60_000
+const longestStartMs = 500
+/** By the middle of it processes have begun to find each other. */
+const longestBringUpMs = 3_000
+
+export interface Life {
+  /** What went on when the power failed. */
+  readonly moment: string
+  /** From the power's return; absent where it failed again before that. */
+  readonly servedAfterMs: number | undefined
+  readonly ms: number
+}
 
 export interface PowerLossOptions {
   readonly seed: number
   readonly losses: number
-  readonly tell: (loss: number, servedAfterMs: number) => void
+  readonly tell: (life: Life, index: number) => void
+  readonly signal?: AbortSignal
 }
 
-/** What was wrong, in words; empty when all is well. */
-export async function losePower({ seed, losses, tell }: PowerLossOptions): Promise<string[]> {
-  const random = seededFractions(seed)
+/** What was wrong, in words; empty when all is well. Rejects where a life could not be lived. */
+export async function losePower(options: PowerLossOptions): Promise<string[]> {
+  const { seed, signal } = options
   const cluster = await HandCluster.start({ servers: 2, serverRoot: lossyRoot })
+  const interrupted = new Promise<never>((_, reject) => {
+    const end = (): void => reject(new Error('interrupted'))
+    if (signal?.aborted === true) end()
+    signal?.addEventListener('abort', end)
+  })
+  const running = cluster.startShim('shim').then((shim) => {
+    return new PowerLosses(cluster, shim, seededFractions(seed)).run(options)
+  })
   try {
-    const policies = { stripe: 0, stalePolicy: 'reject', holdMs: 0, leaseMs: 0 } as const
-    const sizeBytes = loadBlocks * 512
-    const request = { name: volume, sizeBytes, partitions: [], mirror: 2, ...policies }
-    await cluster.admin.createVolume(request, deadlineMs)
-    const shim = await cluster.startShim('shim')
-    const load = new StampLoad(random)
-    const faults: string[] = []
-    for (let loss = 1; loss <= losses; loss++) {
-      const { disk, servedAfterMs } = await served(cluster, shim, loss)
-      tell(loss, servedAfterMs)
-      // The first round has nothing to judge; it finds an empty volume.
-      faults.push(...(await load.check(disk, 'crash')).map((fault) => `loss ${loss}: ${fault}`))
-      const running = load.run(disk)
-      await sleep(random() * 300)
-      await everythingDies(cluster, shim)
-      await running
-      await everythingStarts(cluster, shim, { random, seed: seed + loss })
-    }
-    const { disk } = await served(cluster, shim, losses + 1)
-    faults.push(...(await load.check(disk, 'crash')).map((fault) => `in the end: ${fault}`))
-    disk.leg.close()
-    await copiesMeet(cluster)
-    // Ends with an error where the copies differ.
-    await cluster.verb(['volume', 'verify', volume])
-    if (load.acknowledged < losses) faults.push(`only ${load.acknowledged} commands were answered`)
-    return faults
+    return await Promise.race([running, interrupted])
   } finally {
-    await cluster.stop()
+    await cluster.kill()
+    await running.catch(() => undefined)
   }
 }
 
-/** A session in which the volume can be read. */
-async function served(
-  cluster: HandCluster,
-  shim: HandShim,
-  isid: number,
-): Promise<{ disk: FencedDisk; servedAfterMs: number }> {
-  const startedMs = performance.now()
-  let last = ''
-  while (performance.now() - startedMs < servedMs) {
-    try {
-      const { leg } = await cluster.attach(shim, volume, 'power', isid % 250)
-      const disk = new FrontDisk(leg)
-      const { how } = await disk.read(0, 1)
-      if (how === 'good') return { disk, servedAfterMs: performance.now() - startedMs }
-      last = how
-      leg.close()
-    } catch (error) {
-      last = String(error)
+class PowerLosses {
+  readonly #cluster: HandCluster
+  readonly #shim: HandShim
+  readonly #random: () => number
+  readonly #load: StampLoad
+  readonly #administrator: Administrator
+  readonly #wrong: string[] = []
+  #logins = 0
+
+  constructor(cluster: HandCluster, shim: HandShim, random: () => number) {
+    this.#cluster = cluster
+    this.#shim = shim
+    this.#random = random
+    this.#load = new StampLoad(random)
+    this.#administrator = new Administrator(cluster)
+  }
+
+  async run({ losses, tell }: PowerLossOptions): Promise<string[]> {
+    await this.#administrator.create(volume, loadBlocks * 512)
+    let starting = Promise.resolve()
+    for (const [index, moment] of drawMoments(losses, this.#random).entries()) {
+      const beganMs = performance.now()
+      const servedAfterMs = await this.#live(moment, starting)
+      tell({ moment: moment.name, servedAfterMs, ms: performance.now() - beganMs }, index)
+      starting = this.#everythingStarts()
+      // The next life waits for it, or has the power fail before.
+      starting.catch(() => undefined)
     }
-    await sleep(20)
+    await starting
+    const { disk } = await this.#judge('in the end')
+    disk.leg.close()
+    if (this.#load.acknowledged < losses) {
+      this.#wrong.push(`only ${this.#load.acknowledged} commands were answered`)
+    }
+    return this.#wrong
   }
-  throw new Error(`not served ${servedMs} ms after the power came back: ${last}`)
-}
 
-async function everythingDies(cluster: HandCluster, shim: HandShim): Promise<void> {
-  const processes = [cluster.manager, shim.process, ...cluster.servers.map((each) => each.process)]
-  for (const process of processes) process.kill('SIGKILL')
-  await Promise.all(processes.map(({ exited }) => exited))
-}
+  /** Ends when nothing has power any more; when the volume was served, or undefined. */
+  async #live(moment: Moment, starting: Promise<void>): Promise<number | undefined> {
+    if (moment.act === undefined) {
+      await sleep(this.#random() * longestBringUpMs)
+      await this.#everythingDies(starting)
+      return undefined
+    }
+    await starting
+    const { disk, servedAfterMs } = await this.#judge(`before "${moment.name}"`)
+    const load = this.#load
+    const act = moment.act({
+      cluster: this.#cluster,
+      administrator: this.#administrator,
+      random: this.#random,
+      load: () => load.run(disk),
+      rest: () => load.rest(),
+    })
+    await act.reached
+    await this.#everythingDies(Promise.resolve())
+    await act.ended
+    return servedAfterMs
+  }
 
-interface Chance {
-  readonly random: () => number
-  readonly seed: number
-}
+  /** What must be there is, without anybody's help; and the copies become equal. */
+  async #judge(when: string): Promise<{ disk: FencedDisk; servedAfterMs: number }> {
+    const served = await this.#served()
+    const faults = await this.#load.check(served.disk, 'crash')
+    faults.push(...(await this.#administrator.check()))
+    this.#wrong.push(...faults.map((fault) => `${when}: ${fault}`))
+    return served
+  }
 
-async function everythingStarts(
-  cluster: HandCluster,
-  shim: HandShim,
-  { random, seed }: Chance,
-): Promise<void> {
-  const env = { PALISADE_TEST_SEED: String(seed) }
-  const starts = [
-    () => cluster.startManager(),
-    () => cluster.restartShim(shim),
-    ...cluster.servers.map((server) => () => cluster.restartServer(server, env)),
-  ]
-  await Promise.all(
-    starts.map(async (start) => {
-      await sleep(random() * 500)
-      await start()
-    }),
-  )
-}
+  /** A session in which the volume can be read. */
+  async #served(): Promise<{ disk: FencedDisk; servedAfterMs: number }> {
+    const startedMs = performance.now()
+    let last = ''
+    while (performance.now() - startedMs < servedMs) {
+      try {
+        const isid = ++this.#logins % 250
+        const { leg } = await this.#cluster.attach(this.#shim, volume, 'power', isid)
+        const disk = new FrontDisk(leg)
+        const { how } = await disk.read(0, 1)
+        if (how === 'good') return { disk, servedAfterMs: performance.now() - startedMs }
+        last = how
+        leg.close()
+      } catch (error) {
+        last = String(error)
+      }
+      await sleep(20)
+    }
+    throw new Error(`not served ${servedMs} ms after the power came back: ${last}`)
+  }
 
-async function copiesMeet(cluster: HandCluster): Promise<void> {
-  const deadline = Date.now() + servedMs
-  for (;;) {
-    const { volumes } = await cluster.admin.status({}, deadlineMs)
-    const replicas = volumes.flatMap((each) => each.replicas)
-    if (replicas.length === 2 && replicas.every(({ state }) => state === 'in-sync')) return
-    if (Date.now() > deadline) throw new Error(`copies stay apart: ${JSON.stringify(replicas)}`)
-    await sleep(50)
+  /** SIGPWR: any part of what a server has not flushed is on its disk; SIGKILL: nothing of it. */
+  async #everythingDies(starting: Promise<void>): Promise<void> {
+    const { manager, servers } = this.#cluster
+    const signal = this.#random() < 0.5 ? 'SIGPWR' : 'SIGKILL'
+    for (const server of servers) server.process.kill(signal)
+    for (const process of [manager, this.#shim.process]) process.kill('SIGKILL')
+    // Those that were to be started yet have not died: they are, at once.
+    await Promise.allSettled([starting])
+    const all = [manager, this.#shim.process, ...servers.map((each) => each.process)]
+    all.push(this.#cluster.manager)
+    for (const process of all) process.kill('SIGKILL')
+    await Promise.all(all.map(({ exited }) => exited))
+  }
+
+  async #everythingStarts(): Promise<void> {
+    const cluster = this.#cluster
+    const seed = String(Math.floor(this.#random() * 2 ** 31))
+    const starts = [
+      () => cluster.startManager(),
+      () => cluster.restartShim(this.#shim),
+      ...cluster.servers.map((server) => () => {
+        return cluster.restartServer(server, { PALISADE_TEST_SEED: seed })
+      }),
+    ]
+    const delays = starts.map(() => this.#random() * longestStartMs)
+    const started = await Promise.allSettled(
+      starts.map((start, i) => sleep(delays[i]).then(() => start())),
+    )
+    for (const each of started) if (each.status === 'rejected') throw each.reason
   }
 }
 

@@ -25,8 +25,9 @@ import { volumeIqn } from '../../src/volume/names.ts'
 import { Initiator } from './initiator.ts'
 import { Junction } from './junction.ts'
 import { ManualClock } from './manual-clock.ts'
-import { mainProgram, PalisadeProcess, run } from './palisade-process.ts'
+import { mainProgram, PalisadeProcess, type ProcessOptions, run } from './palisade-process.ts'
 import { quietLog } from './quiet-log.ts'
+import { Relay } from './relay.ts'
 
 export const realNetwork = new NodeNetwork(quietLog)
 
@@ -34,7 +35,9 @@ export interface HandServer {
   readonly name: string
   readonly listen: string
   readonly junction: Junction
-  /** Other ones after each start. */
+  /** Where the cluster is `relayed`. */
+  readonly managerPath: ManagerPath | undefined
+  /** Other ones after each start, unless the cluster is `relayed`. */
   control: string
   process: PalisadeProcess
 }
@@ -54,6 +57,14 @@ export interface ClusterOptions {
   readonly capacity?: string
   /** Composition root of the storage servers; `palisade target` by default. */
   readonly serverRoot?: string
+  /** Servers and manager reach each other by relays that a test can cut. */
+  readonly relayed?: boolean
+}
+
+/** Between a server and the manager, in both directions. */
+export interface ManagerPath {
+  readonly toManager: Relay
+  readonly toServer: Relay
 }
 
 export interface ManagerRoot {
@@ -84,6 +95,9 @@ export class HandCluster {
   readonly #rpc = new GrpcRpc()
   readonly #attached: Leg[] = []
   readonly #channels = new Map<string, RpcChannel>()
+  /** Every process that was ever started. */
+  readonly #processes: PalisadeProcess[] = []
+  #stopped = false
 
   private constructor(
     directory: string,
@@ -133,7 +147,7 @@ export class HandCluster {
       ...['--control', this.#control, '--portal', this.#path, '--log-level', 'warn'],
     ]
     const environment = { ...process.env, ...env }
-    this.manager = new PalisadeProcess(args, { program: process.execPath, env: environment })
+    this.manager = this.#spawn(args, { program: process.execPath, env: environment })
     await this.manager.output(readyLine)
     // The former channel may be waiting before it tries again.
     this.#channels.get(this.#control)?.close()
@@ -185,7 +199,7 @@ export class HandCluster {
     portal,
     status,
   }: Omit<HandShim, 'client' | 'process'>): PalisadeProcess {
-    return new PalisadeProcess([
+    return this.#spawn([
       ...[verb, '--dir', join(this.directory, name), '--manager', this.#control],
       ...['--portal', portal, '--status', status, '--json', '--log-level', 'info'],
     ])
@@ -245,7 +259,23 @@ export class HandCluster {
     await Promise.all(this.shims.map(({ process }) => process.stop()))
     await Promise.all(this.servers.map(({ process }) => process.stop()))
     await this.manager?.stop()
-    for (const { junction } of this.servers) await junction.close()
+    await this.#removeAll()
+  }
+
+  /** SIGKILL for all, also for those that stand still; nothing is started from now on. */
+  async kill(): Promise<void> {
+    this.#stopped = true
+    for (const process of this.#processes) process.kill('SIGKILL')
+    await Promise.allSettled(this.#processes.map(({ exited }) => exited))
+    await this.#removeAll()
+  }
+
+  async #removeAll(): Promise<void> {
+    for (const { junction, managerPath } of this.servers) {
+      await junction.close()
+      await managerPath?.toManager.stop()
+      await managerPath?.toServer.stop()
+    }
     for (const channel of this.#channels.values()) channel.close()
     await rm(this.directory, { recursive: true, force: true })
   }
@@ -253,25 +283,39 @@ export class HandCluster {
   async #addServer(name: string): Promise<void> {
     const listen = await this.#draw()
     const junction = await Junction.open(realNetwork, listen)
-    const process = this.#spawnServer({ name, listen, junction })
-    const server = { name, listen, junction, control: '', process }
+    const managerPath = this.#options.relayed === true ? await this.#managerPath() : undefined
+    const process = this.#spawnServer({ name, listen, junction, managerPath })
+    const server = { name, listen, junction, managerPath, control: '', process }
     this.servers.push(server)
     server.control = await controlOf(process)
   }
 
+  async #managerPath(): Promise<ManagerPath> {
+    const toManager = await Relay.open(realNetwork, this.#control)
+    return { toManager, toServer: await Relay.open(realNetwork, await this.#draw()) }
+  }
+
   #spawnServer(
-    { name, listen, junction }: Omit<HandServer, 'control' | 'process'>,
+    { name, listen, junction, managerPath }: Omit<HandServer, 'control' | 'process'>,
     env: NodeJS.ProcessEnv = {},
   ): PalisadeProcess {
     const { serverRoot, capacity = '256MiB' } = this.#options
     const args = [
       ...(serverRoot === undefined ? [mainProgram, 'target'] : [serverRoot]),
       ...['--name', name, '--dir', join(this.directory, name)],
-      ...['--manager', this.#control, '--control', '127.0.0.1:0', '--capacity', capacity],
+      ...['--manager', managerPath?.toManager.address ?? this.#control, '--capacity', capacity],
+      ...['--control', controlArgument(managerPath)],
       ...['--portal', `${listen}=${junction.address}`, '--json', '--log-level', 'warn'],
     ]
     const environment = { ...process.env, ...env }
-    return new PalisadeProcess(args, { program: process.execPath, env: environment })
+    return this.#spawn(args, { program: process.execPath, env: environment })
+  }
+
+  #spawn(args: readonly string[], options?: ProcessOptions): PalisadeProcess {
+    if (this.#stopped) throw new Error('the cluster was stopped')
+    const process = new PalisadeProcess(args, options)
+    this.#processes.push(process)
+    return process
   }
 
   #channel(address: string): RpcChannel {
@@ -282,6 +326,10 @@ export class HandCluster {
     }
     return channel
   }
+}
+
+function controlArgument(path: ManagerPath | undefined): string {
+  return path === undefined ? '127.0.0.1:0' : `${path.toServer.target}=${path.toServer.address}`
 }
 
 async function controlOf(process: PalisadeProcess): Promise<string> {

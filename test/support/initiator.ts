@@ -13,9 +13,8 @@ export class Initiator {
   }
 
   write(lba: number, blocks: number, stamp: number): LegTask {
-    const data = Buffer.alloc(blocks * blockBytes)
-    for (let at = 0; at < data.length; at += 4) data.writeUInt32BE(stamp, at)
-    return this.leg.submit({ lun: 0, cdb: write10(lba, blocks), dataOut: [data] })
+    const dataOut = [stampedBlocks(blocks, stamp)]
+    return this.leg.submit({ lun: 0, cdb: write10(lba, blocks), dataOut })
   }
 
   /** The stamps of the blocks; a block of several stamps is NaN. */
@@ -25,8 +24,7 @@ export class Initiator {
     if (answer.kind !== 'status' || answer.status !== 0) {
       throw new Error(`read ${lba}+${blocks}: ${describe(answer)}`)
     }
-    const data = Buffer.concat(answer.dataIn)
-    return Array.from({ length: blocks }, (_, i) => stampOf(data.subarray(i * blockBytes)))
+    return stampsOfBlocks(Buffer.concat(answer.dataIn))
   }
 
   flush(): LegTask {
@@ -40,6 +38,18 @@ export class Initiator {
   command(cdb: Buffer): LegTask {
     return this.leg.submit({ lun: 0, cdb })
   }
+}
+
+export function stampedBlocks(blocks: number, stamp: number): Buffer {
+  const data = Buffer.alloc(blocks * blockBytes)
+  for (let at = 0; at < data.length; at += 4) data.writeUInt32BE(stamp, at)
+  return data
+}
+
+/** The stamp of each block; NaN where it has several. */
+export function stampsOfBlocks(data: Buffer): number[] {
+  const blocks = data.length / blockBytes
+  return Array.from({ length: blocks }, (_, i) => stampOf(data.subarray(i * blockBytes)))
 }
 
 function stampOf(block: Buffer): number {

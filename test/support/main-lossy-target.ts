@@ -2,7 +2,8 @@
  * The storage server of a machine that loses its power again and again: unflushed writes live in
  * this process only. At SIGUSR2 the power fails: from that instant no disk answers, any part of
  * what was not flushed reaches the files, its connections are cut, and after another boot a new
- * server starts on the files and portals, in the same process to save its start. SIGKILL loses everything that was not flushed. Takes the
+ * server starts on the files and portals, in the same process to save its start. SIGKILL loses everything
+ * that was not flushed. At SIGHUP the disk is pulled out, or how often it was missed since is told. Takes the
  * arguments of `palisade target`. PALISADE_TEST_SEED chooses what is lost, PALISADE_TEST_FAIL_FLUSH
  * the flush that fails in the first life, counted from 1.
  */
@@ -48,6 +49,12 @@ await mkdir(values.dir, { recursive: true })
 const serverId = await serverIdentity(values.dir, values.name)
 const records = await openLmdb(join(values.dir, 'volumes.lmdb'))
 const metadata = await openLmdb(join(values.dir, 'meta.lmdb'))
+/** The disks of the life that is lived. */
+let disks: { readonly plan: FaultPlan; readonly files: LossyBlockFiles } | undefined
+process.once('SIGPWR', () => {
+  disks?.plan.stop()
+  Promise.resolve(disks?.files.crash()).then(() => process.exit(0), fail)
+})
 const failing = process.env.PALISADE_TEST_FAIL_FLUSH
 await live(failing === undefined ? {} : { failFlushAt: Number(failing) })
 
@@ -55,6 +62,11 @@ await live(failing === undefined ? {} : { failFlushAt: Number(failing) })
 async function live(faults: { readonly failFlushAt?: number }): Promise<void> {
   const plan = new FaultPlan({ random, ...faults })
   const files = new LossyBlockFiles(new NodeBlockFiles(values.dir), plan)
+  process.on('SIGHUP', () => {
+    plan.unplug()
+    console.log(JSON.stringify({ refused: plan.refused }))
+  })
+  disks = { plan, files }
   const powerLost = new Promise<void>((resolve) => process.once('SIGUSR2', () => resolve()))
   const network = new MortalNetwork(new NodeNetwork(log))
   const server = await StorageServer.start(

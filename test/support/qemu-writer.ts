@@ -5,6 +5,7 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 const prompt = 'qemu-io> '
 
@@ -16,6 +17,8 @@ export interface WriterOptions {
   readonly slotBytes: number
   /** Reads a slot back after each write, and keeps what is not as it was acknowledged. */
   readonly verifies?: boolean
+  /** Between commands, so that a long run leaves the machine to what it is about. */
+  readonly restMs?: number
 }
 
 export class QemuWriter {
@@ -107,6 +110,7 @@ export class QemuWriter {
       else this.errors.push(said)
       this.#next++
       if (this.#options.verifies === true) await this.#verifyOne(slot)
+      if (this.#options.restMs !== undefined) await sleep(this.#options.restMs)
     }
   }
 

@@ -26,16 +26,23 @@ export class StampLoad {
   readonly #events: LoadEvents
   #stamp = 0
   acknowledged = 0
+  #resting = false
 
   constructor(random: () => number, events: LoadEvents = {}) {
     this.#random = random
     this.#events = events
   }
 
-  /** Runs until a command of each lane ends otherwise than good; never rejects for that. */
+  /** Runs until a command of each lane ends otherwise than good, or `rest`; never rejects for that. */
   async run(disk: FencedDisk): Promise<void> {
+    this.#resting = false
     const shared = Array.from({ length: lanes }, (_, lane) => this.#lane(disk, lane))
     await Promise.all([...shared, this.#wholePages(disk)])
+  }
+
+  /** What runs ends with the commands that are under way. */
+  rest(): void {
+    this.#resting = true
   }
 
   /** Reads everything and says what is wrong with it; what was read is true from now on. */
@@ -76,6 +83,7 @@ export class StampLoad {
   }
 
   async #step(disk: FencedDisk, lba: number, blocks: number): Promise<boolean> {
+    if (this.#resting) return false
     const choice = this.#random()
     if (choice < 0.1) return this.#flush(disk)
     if (choice < 0.25) {
