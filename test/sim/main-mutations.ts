@@ -2,7 +2,8 @@
  * Runs the simulator against each mutation of the program until it notices, and prints the table.
  * Options: --dist (the compiled program; default the one that this file is in), --seeds (the most
  * for one mutation), --theme-seeds (of the schedule that aims at the guard, before the others),
- * --theme-only (none but these, and --seeds of them), --seed (the first), --only (part of a guard's
+ * --theme-only (none but these, and --seeds of them), --as-drawn (the seeds that `make sim` would
+ * run, of them those first that draw the schedule), --seed (the first), --only (part of a guard's
  * name), --jobs, --table (single or mirrors), --dry (no seeds: is every guard where the table says
  * it is?), --report (a file that gets the outcomes).
  */
@@ -30,6 +31,7 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: '2' },
     table: { type: 'string', default: 'all' },
     dry: { type: 'boolean', default: false },
+    'as-drawn': { type: 'boolean', default: false },
     'theme-only': { type: 'boolean', default: false },
     report: { type: 'string', default: '' },
   },
@@ -80,26 +82,24 @@ async function hunt(mutation: Mutation): Promise<Found | undefined> {
   const directory = await mutant(mutation)
   try {
     if (values.dry) return { seed: 0, by: 'dry', what: 'the guard is there' }
-    const { theme } = mutation
+    const { theme, mirrors = false } = mutation
+    const all = `--seeds=${values.seeds}`
+    const asDrawn = values['as-drawn']
     if (theme !== undefined) {
-      const found = await seek(directory, mutation, [`--seeds=${themeSeeds}`, '--theme', theme])
+      const own = asDrawn ? [all, '--drawn'] : [`--seeds=${themeSeeds}`]
+      const found = await seek(directory, [...own, '--theme', theme])
       if (found !== undefined) return { ...found, by: `theme ${theme}, ${found.by}` }
       if (values['theme-only']) return undefined
     }
-    return await seek(directory, mutation, [`--seeds=${values.seeds}`])
+    return await seek(directory, asDrawn ? [all] : [all, mirrors ? '--mirrors' : '--single'])
   } finally {
     await rm(directory, { recursive: true })
   }
 }
 
-async function seek(
-  directory: string,
-  { mirrors = false }: Mutation,
-  more: readonly string[],
-): Promise<Found | undefined> {
+async function seek(directory: string, more: readonly string[]): Promise<Found | undefined> {
   const args = [join(directory, 'test/sim/main-sim.js'), '--seed', values.seed, '--brief']
-  const single = mirrors ? [] : ['--single']
-  const child = spawn(process.execPath, [...args, ...single, ...more])
+  const child = spawn(process.execPath, [...args, ...more])
   let said = ''
   child.stdout.on('data', (chunk: Buffer) => {
     said += chunk.toString()
@@ -140,7 +140,9 @@ let missed = 0
 function seedsTried({ theme }: Mutation): string {
   const { seeds } = values
   if (theme === undefined) return `${seeds} seeds`
-  const aimed = `${themeSeeds} seeds of theme ${theme}`
+  const aimed = values['as-drawn']
+    ? `those of ${seeds} seeds that draw theme ${theme}`
+    : `${themeSeeds} seeds of theme ${theme}`
   return values['theme-only'] ? aimed : `${aimed} and ${seeds} others`
 }
 

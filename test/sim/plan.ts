@@ -4,6 +4,7 @@
  * absence shows.
  */
 
+import type { ClearingTimes } from '../../targets/mirror/clearing-choice.ts'
 import { type FaultName, faultNames } from './faults/faults.ts'
 import type { LoadWeights } from './load/sim-initiator.ts'
 import type { Chance } from './world/chance.ts'
@@ -19,9 +20,9 @@ export interface VolumePlan {
 export interface Plan {
   readonly servers: number
   readonly shims: number
-  readonly volumes: readonly VolumePlan[]
   /** Beside the shims, for initiators of their own that have a path through each. */
   readonly gateways: number
+  readonly volumes: readonly VolumePlan[]
   /** Initiators of each shim for each volume. */
   readonly initiators: number
   readonly workers: number
@@ -34,16 +35,30 @@ export interface Plan {
   readonly faultEveryMs: number
   readonly loadMs: number
   readonly pings: number
-  readonly patienceMs: number
   /** So likely an initiator whose patience is over asks for an abort, before it breaks off. */
   readonly aborts: number
+  /** So likely an initiator comes back under another ISID each time, as libiscsi does. */
+  readonly newIsids: number
+  /** Portals of a front end that its initiators try in turn. */
+  readonly frontPortals: number
+  /** So likely an initiator comes back under another ISID each time, as libiscsi does. */
+  readonly newIsids: number
+  /** Portals of a front end that its initiators try in turn. */
+  readonly frontPortals: number
+  readonly patienceMs: number
   /** Most places where operations meet. */
   readonly hotPlaces: number
   /** So many of the clients read and nothing else: no write of theirs waits, and they with it. */
   readonly readers: number
+  /** Where operations meet, in the place of what is drawn. */
+  readonly places?: readonly number[]
+  /** How soon marks are taken back, where that is not to take its usual time. */
+  readonly clearing?: ClearingTimes
 }
 
 const pageKib = 64
+/** More workers than so many are slower each: faults should come between operations, too. */
+const soMany = 4
 
 export function drawPlan(chance: Chance, mirrors: boolean): Plan {
   const servers = chance.pick([1, 2, 2, 3, 3, 4])
@@ -71,30 +86,38 @@ export function drawPlan(chance: Chance, mirrors: boolean): Plan {
     forced: chance.pick([0, 0.1, 0.5]),
     letGo: chance.pick([0, 0, 0.2]),
   }
+  const shims = chance.pick([1, 1, 2])
+  const initiators = chance.pick([1, 1, 2])
+  const workers = chance.pick([1, 2, 3])
+  const crowd = shims * initiators * workers * volumes.length
   const kinds =
     chance.below(10) === 0 ? [] : chance.some(faultNames, chance.pick([0.06, 0.12, 0.25, 0.5]))
   return {
     servers,
-    shims: chance.pick([1, 1, 2]),
+    shims,
     volumes,
-    initiators: chance.pick([1, 1, 2]),
-    workers: chance.pick([1, 2, 3]),
-    thinkMs: chance.skewed(15, 150),
+    initiators,
+    workers,
+    thinkMs: chance.skewed(15, 150) * Math.max(1, crowd / soMany),
     weights,
-    gateways: 0,
     capacityPages: chance.happens(0.3) ? 0 : 1_000,
     clocksDiffer: chance.happens(0.5),
     fast: chance.happens(0.8),
     faults: kinds,
-    faultEveryMs: chance.skewed(400, 4_000),
-    loadMs: chance.skewed(6_000, 20_000),
+    faultEveryMs: chance.skewed(250, 2_500),
+    loadMs: chance.happens(0.15) ? chance.skewed(8_000, 20_000) : chance.skewed(2_500, 8_000),
     pings: chance.pick([0, 0.5, 1]),
+    aborts: 0.5,
     patienceMs: chance.skewed(1_000, 40_000),
+    newIsids: chance.pick([0, 0.5]),
+    frontPortals: chance.pick([1, 2]),
+    newIsids: chance.pick([0, 0.5]),
+    frontPortals: chance.pick([1, 2]),
     hotPlaces: 1 + chance.below(5),
     readers: 0,
+    gateways: chance.happens(0.2) ? 2 : 0,
   }
 }
-    aborts: 0.5,
 
 export function planText(plan: Plan): string {
   const volumes = plan.volumes.map(

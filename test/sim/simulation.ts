@@ -15,6 +15,7 @@ import { World } from './world/world.ts'
 
 export interface SimulationOptions {
   readonly seed: number
+  /** One copy of everything, or several at times; otherwise the seed decides. */
   readonly mirrors?: boolean
   /** In the place of the one that the seed would draw; `mix`: none. */
   readonly theme?: ThemeName | 'mix'
@@ -27,7 +28,7 @@ export interface Scenario {
   /** Over what the seed draws. */
   readonly plan: Partial<Plan>
   /** What happens, and when. */
-  readonly script: (cluster: Cluster) => void
+  readonly script: (cluster: Cluster) => void | Promise<void>
 }
 
 export interface Result {
@@ -45,9 +46,9 @@ export interface Result {
 const recoveryMs = 60_000
 
 export async function simulate(options: SimulationOptions): Promise<Result> {
-  const { seed, mirrors = false, print, scenario } = options
+  const { seed, print, scenario } = options
   const world = new World(seed, print)
-  const theme = scenario === undefined ? drawTheme(world.chance.fork('theme'), options) : undefined
+  const { theme, mirrors } = drawKind(world.chance.fork('theme'), options)
   const themePlan = theme === undefined ? {} : themes[theme].plan(world.chance.fork('theme plan'))
   const drawn = drawPlan(world.chance.fork('plan'), mirrors)
   const plan: Plan = { ...drawn, ...themePlan, ...scenario?.plan }
@@ -59,10 +60,8 @@ export async function simulate(options: SimulationOptions): Promise<Result> {
   process.on('unhandledRejection', stray)
   try {
     await cluster.start()
-    if (scenario !== undefined) scenario.script(cluster)
-    else if (theme === undefined) scheduleFaults(cluster, plan)
-    else themes[theme].run(cluster, world.chance.fork('theme run'))
-    await world.run(() => violations.all.length > 0, plan.loadMs)
+    const over = begin(cluster, { theme, scenario, plan })
+    await world.run(() => over() || violations.all.length > 0, plan.loadMs)
     if (violations.all.length === 0) await settle(cluster)
     if (violations.all.length === 0 && plan.volumes.some(({ mirror }) => mirror > 1)) {
       await checkReplicas(cluster)
@@ -85,13 +84,51 @@ export async function simulate(options: SimulationOptions): Promise<Result> {
   }
 }
 
-/** One seed of three has the mix of all faults. */
-function drawTheme(
-  chance: Chance,
-  { theme, mirrors = false }: SimulationOptions,
-): ThemeName | undefined {
-  if (theme !== undefined) return theme === 'mix' ? undefined : theme
-  return chance.below(3) === 0 ? undefined : chance.pick(themeNames(mirrors))
+interface Kind {
+  /** None: the mix of all faults. */
+  readonly theme: ThemeName | undefined
+  readonly mirrors: boolean
+}
+
+/** What a seed draws where nothing is asked for: one of three has the mix of all faults. */
+function drawKind(chance: Chance, { theme, mirrors, scenario }: SimulationOptions): Kind {
+  const isMix = chance.below(3) === 0
+  const drawn = chance.pick(themeNames(mirrors))
+  const copies = mirrors ?? chance.happens(0.7)
+  if (scenario !== undefined || theme === 'mix' || (theme === undefined && isMix)) {
+    return { theme: undefined, mirrors: copies }
+  }
+  const name = theme ?? drawn
+  return { theme: name, mirrors: themes[name].mirrors }
+}
+
+/** The theme that a seed draws by itself. */
+export function drawnTheme(seed: number): ThemeName | undefined {
+  return drawKind(new World(seed).chance.fork('theme'), { seed }).theme
+}
+
+interface Story {
+  readonly theme: ThemeName | undefined
+  readonly scenario: Scenario | undefined
+  readonly plan: Plan
+}
+
+/** What is to happen happens from now on; returns whether all of it has. */
+function begin(cluster: Cluster, story: Story): () => boolean {
+  let over = false
+  play(cluster, story)?.then(
+    () => {
+      over = true
+    },
+    (error: unknown) => cluster.violations.report('script', error),
+  )
+  return () => over
+}
+
+function play(cluster: Cluster, { theme, scenario, plan }: Story): ReturnType<Scenario['script']> {
+  if (scenario !== undefined) return scenario.script(cluster)
+  if (theme !== undefined) return themes[theme].run(cluster, cluster.world.chance.fork('theme run'))
+  scheduleFaults(cluster, plan)
 }
 
 function scheduleFaults(cluster: Cluster, plan: Plan): void {

@@ -5,9 +5,10 @@
  */
 import * as configuration from './themes/configuration-themes.ts'
 import * as copies from './themes/copy-themes.ts'
-import * as leases from './themes/lease-themes.ts'
 import * as gateways from './themes/gateway-themes.ts'
+import * as leases from './themes/lease-themes.ts'
 import * as sessions from './themes/session-themes.ts'
+import * as stores from './themes/store-themes.ts'
 import type { Theme } from './themes/theme.ts'
 
 export const themes = {
@@ -15,12 +16,14 @@ export const themes = {
   ...copies,
   ...configuration,
   ...sessions,
+  ...stores,
+  ...gateways,
 } as const satisfies Record<string, Theme>
 
-  ...gateways,
 export type ThemeName = keyof typeof themes
 
-export function themeNames(mirrors: boolean): ThemeName[] {
+/** Those of one copy, of several, or all. */
+export function themeNames(mirrors?: boolean): ThemeName[] {
   const names = Object.keys(themes) as ThemeName[]
-  return names.filter((name) => themes[name].mirrors === mirrors)
+  return names.filter((name) => mirrors === undefined || themes[name].mirrors === mirrors)
 }

@@ -25,14 +25,18 @@ export function checkHistory(history: History, violations: Violations): void {
   }
 }
 
-/** What concerns each sector that some operation touched. */
+/**
+ * What concerns each sector that may show something: one that was read or compared, and all of a
+ * volume whose clients were fenced. Writes that nobody looks at can always be explained.
+ */
 function bySector(history: History): Map<string, Entry[]> {
   const sectors = new Map<string, Entry[]>()
-  for (const { operation } of history.entries.filter((entry) => entry.what === 'begin')) {
-    if (operation.kind === 'flush') continue
-    for (let i = 0; i < operation.blocks; i++) {
-      sectors.set(`${operation.volume}/${operation.lba + i}`, [])
-    }
+  const fenced = new Set<number>()
+  for (const entry of history.entries) if (entry.what === 'fenced') fenced.add(entry.volume)
+  for (const { kind, volume, lba, blocks } of history.operations.values()) {
+    const looks = kind === 'read' || kind === 'compare'
+    if (kind === 'flush' || !(looks || fenced.has(volume))) continue
+    for (let i = 0; i < blocks; i++) sectors.set(`${volume}/${lba + i}`, [])
   }
   const all = [...sectors].map(([key, entries]) => {
     const [volume, lba] = key.split('/').map(Number)

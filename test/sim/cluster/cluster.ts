@@ -176,13 +176,14 @@ export class Cluster {
       volume: volume.name,
       patienceMs: plan.patienceMs,
       aborts: chance.happens(plan.aborts),
+      newIsids: chance.happens(plan.newIsids),
       pings: chance.happens(plan.pings),
     }
     const sessions = frontEnds.map(
-      ({ name: at, portal }) =>
+      ({ name: at, portals }) =>
         new FrontSession({
           ...common,
-          portals: [portal],
+          portals: portals.slice(0, plan.frontPortals),
           note: (text) => world.note(`${name}: ${frontEnds.length > 1 ? `${at}: ` : ''}${text}`),
         }),
     )
@@ -242,8 +243,10 @@ export class Cluster {
   heal(): void {
     this.world.note('faults are over')
     for (const undo of [...this.#undo]) undo()
+    this.links.endStalls()
     for (const { disk, records, metadata } of this.servers) {
       disk.faults.failingFlushes = 0
+      disk.faults.lateMs = 0
       for (const each of [disk, records, metadata]) each.faults.slowMs = 0
     }
     this.manager.store.faults.slowMs = 0

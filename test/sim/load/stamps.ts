@@ -12,25 +12,26 @@ export interface Stamp {
   readonly operation: number
 }
 
+const recordBytes = 16
+
 /** `operation` 0 is what nobody wrote: zeros. */
-export function stampedSector({ volume, lba, operation }: Stamp): Buffer {
-  const sector = Buffer.alloc(sectorBytes)
-  if (operation === 0) return sector
-  for (let at = 0; at < sectorBytes; at += 16) {
-    sector.writeUInt32BE(0x50414c53, at)
-    sector.writeUInt32BE(volume, at + 4)
-    sector.writeUInt32BE(lba, at + 8)
-    sector.writeUInt32BE(operation, at + 12)
-  }
-  return sector
+export function stampedSector(stamp: Stamp): Buffer {
+  return stampedBlocks(stamp, 1)
 }
 
-export function stampedBlocks(stamp: Stamp, blocks: number): Buffer {
-  const { volume, lba, operation } = stamp
-  const sectors = Array.from({ length: blocks }, (_, i) =>
-    stampedSector({ volume, lba: lba + i, operation }),
-  )
-  return Buffer.concat(sectors)
+export function stampedBlocks({ volume, lba, operation }: Stamp, blocks: number): Buffer {
+  const sectors = Buffer.alloc(blocks * sectorBytes)
+  if (operation === 0) return sectors
+  for (let at = 0, block = lba; at < sectors.length; at += sectorBytes, block++) {
+    sectors.writeUInt32BE(0x50414c53, at)
+    sectors.writeUInt32BE(volume, at + 4)
+    sectors.writeUInt32BE(block, at + 8)
+    sectors.writeUInt32BE(operation, at + 12)
+    for (let done = recordBytes; done < sectorBytes; done *= 2) {
+      sectors.copyWithin(at + done, at, at + done)
+    }
+  }
+  return sectors
 }
 
 /** The pattern of WRITE SAME. */
@@ -40,9 +41,10 @@ export function sameStamp(volume: number, operation: number): Buffer {
 
 /** The operation that wrote the sector; a text says what is wrong with it. */
 export function readStamp(sector: Buffer, volume: number, lba: number): number | string {
-  const first = sector.subarray(0, 16)
-  for (let at = 16; at < sectorBytes; at += 16) {
-    if (sector.compare(first, 0, 16, at, at + 16) !== 0) return 'holds parts of several writes'
+  const first = sector.subarray(0, recordBytes)
+  const rest = sectorBytes - recordBytes
+  if (sector.compare(sector, 0, rest, recordBytes, sectorBytes) !== 0) {
+    return 'holds parts of several writes'
   }
   if (first.readUInt32BE(0) === 0 && first.readUInt32BE(12) === 0) return 0
   if (first.readUInt32BE(0) !== 0x50414c53) return 'holds what nobody wrote'

@@ -25,6 +25,7 @@ export class Links {
   readonly #rules = new Set<Rule>()
   readonly #delays = new Set<Rule & { readonly ms: number }>()
   #waiting: (() => void)[] = []
+  readonly #stalled = new Set<Lane>()
   #timing: LinkTiming = { leastMs: 0.05, mostMs: 0.3 }
 
   constructor(world: World) {
@@ -75,6 +76,16 @@ export class Links {
     this.#waiting.push(run)
   }
 
+  stalled(lane: Lane): void {
+    this.#stalled.add(lane)
+  }
+
+  /** Whatever is stuck goes on now. */
+  endStalls(): void {
+    for (const lane of this.#stalled) lane.goOn()
+    this.#stalled.clear()
+  }
+
   /** One message by itself: nothing is said of its order with others. */
   carry(from: Place, to: Place, arrive: () => void): void {
     const look = (): void => {
@@ -97,6 +108,8 @@ export class Lane {
   #items: { readonly readyAtMs: number; readonly arrive: () => void }[] = []
   #lastReadyMs = 0
   #waits = false
+  /** Of what it waits for a time, not for a rule. */
+  #cancelWait: (() => void) | undefined
   #cut = false
   #stalledUntilMs = 0
 
@@ -133,6 +146,16 @@ export class Lane {
   /** Nothing arrives for so long, whatever becomes of other lanes between the two. */
   stall(ms: number): void {
     this.#stalledUntilMs = Math.max(this.#stalledUntilMs, this.#links.world.nowMs + ms)
+    this.#links.stalled(this)
+  }
+
+  goOn(): void {
+    const isStuck = this.#links.world.nowMs < this.#stalledUntilMs
+    this.#stalledUntilMs = 0
+    const first = this.#items[0]
+    if (!isStuck || first === undefined || this.#cancelWait === undefined) return
+    this.#cancelWait()
+    this.#await(Math.max(first.readyAtMs, this.#links.world.nowMs))
   }
 
   /** What has not arrived never will, nor what is sent from now on. */
@@ -143,11 +166,13 @@ export class Lane {
 
   #await(readyAtMs: number): void {
     this.#waits = true
-    this.#links.world.after(readyAtMs - this.#links.world.nowMs, () => this.#look())
+    const { world } = this.#links
+    this.#cancelWait = world.after(readyAtMs - world.nowMs, () => this.#look())
   }
 
   #look(): void {
     this.#waits = false
+    this.#cancelWait = undefined
     const first = this.#items[0]
     if (first === undefined) return
     if (this.#links.world.nowMs < this.#stalledUntilMs) {
