@@ -298,7 +298,15 @@ export class PieceRunner {
   #isSettled({ path, login, generation }: Doubt): boolean {
     const { clock, state } = this.#parts
     if (path.logins > login) return true
-    if (path.closed && state.map.generation > generation) return true
+    if (state.map.generation > generation && (path.closed || this.#isLedElsewhere(path)))
+      return true
     return clock.nowMs() - this.#command.acceptedAtMs >= shim.holdStretchMs
+  }
+
+  /** The newest map took the segment away from the server of this path, which it may still name. */
+  #isLedElsewhere(path: ServerPath): boolean {
+    const { state, paths } = this.#parts
+    const replica = state.primary(this.#request.segmentId)
+    return replica !== undefined && paths.of(replica) !== path
   }
 }

@@ -18,8 +18,11 @@ export class FaultPlan {
   readonly random: () => number
   operations = 0
   flushes = 0
+  /** Operations that found no disk any more. */
+  refused = 0
   readonly #options: FaultOptions
   #stopped = false
+  #unplugged = false
   #crash: () => void = () => undefined
 
   constructor(options: FaultOptions) {
@@ -36,9 +39,22 @@ export class FaultPlan {
     this.#crash()
   }
 
+  /** The disk is pulled out: every operation fails from now on, and the machine goes on. */
+  unplug(): void {
+    this.#unplugged = true
+  }
+
+  /** Asked before a read. */
+  async beforeRead(): Promise<void> {
+    if (this.#stopped) return forever()
+    if (!this.#unplugged) return
+    this.refused++
+    throw new StorageError('io-error', 'the test has pulled the disk out')
+  }
+
   /** Asked before the operation has any effect. */
   async before(kind: 'write' | 'flush' | 'transact' | 'name'): Promise<void> {
-    if (this.#stopped) return forever()
+    await this.beforeRead()
     this.operations++
     if (kind === 'flush') this.flushes++
     // Stopping before and after the effect are different states: both are tried.

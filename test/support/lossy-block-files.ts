@@ -78,6 +78,7 @@ class LossyFile implements BlockFile {
   }
 
   async read(buffer: Buffer, offsetBytes: number): Promise<void> {
+    await this.#plan.beforeRead()
     const behind = Math.max(0, Math.min(buffer.length, this.#backing.sizeBytes - offsetBytes))
     const complete = offsetBytes + buffer.length <= this.sizeBytes
     buffer.fill(0, behind)
