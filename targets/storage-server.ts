@@ -22,6 +22,7 @@ import type { Network } from '../src/ports/network.ts'
 import type { RpcChannel, RpcListener, RpcNetwork } from '../src/ports/rpc.ts'
 import { replicationIqn } from '../src/volume/names.ts'
 import { VolumeTarget } from './lun/volume-target.ts'
+import type { ClearingTimes } from './mirror/clearing-choice.ts'
 import { ServerMirrors } from './mirror/server-mirrors.ts'
 import { ConditionReports } from './replica/condition-reports.ts'
 import type { HeldVolume } from './replica/held-volume.ts'
@@ -61,6 +62,8 @@ export interface StorageServerOptions {
   readonly version: string
   /** Drawn at every start. */
   readonly processId: string
+  /** Of marks in region masks; without it the usual times. */
+  readonly clearing?: ClearingTimes
 }
 
 /** What a starting server acquires, in this order; released in the other. */
@@ -162,9 +165,10 @@ export class StorageServer {
   #mirrors(store: ServerStore): ServerMirrors {
     const { clock, log, network, digest } = this.#ports
     const { files, random } = this.#ports.store
-    const { serverId } = this.#options
+    const { serverId, clearing } = this.#options
     return new ServerMirrors({
       ...{ serverId, clock, log, network, random, digest, files, store },
+      ...(clearing && { clearing }),
       newerSeen: (volume) => this.#link?.newerSeen(volume),
       changed: (volume) => this.#reports?.look(volume),
     })

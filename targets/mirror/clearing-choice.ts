@@ -15,13 +15,24 @@ export interface ActivityView {
   forgetBefore(ms: number): void
 }
 
+/** How often marks are looked at, and how long nobody may have written where they are taken back. */
+export interface ClearingTimes {
+  readonly intervalMs: number
+  readonly idleMs: number
+}
+
+export const usualClearing: ClearingTimes = {
+  intervalMs: limits.clearIntervalMs,
+  idleMs: limits.clearIdleMs,
+}
+
 /** Regions of the mask that may be cleared if they stay untouched while everything is flushed. */
 export function chooseIdle(
   marked: Iterable<number>,
   activity: ActivityView,
-  nowMs: number,
+  { nowMs, idleMs }: { readonly nowMs: number; readonly idleMs: number },
 ): number[] {
-  const sinceMs = nowMs - limits.clearIdleMs
+  const sinceMs = nowMs - idleMs
   return [...marked].filter((region) => activity.quietSince(region, sinceMs))
 }
 
@@ -29,9 +40,10 @@ export function chooseIdle(
 export function chooseForRoom(
   marked: readonly number[],
   activity: ActivityView,
-  { nowMs, count }: { readonly nowMs: number; readonly count: number },
+  at: { readonly nowMs: number; readonly idleMs: number; readonly count: number },
 ): number[] {
-  const idle = chooseIdle(marked, activity, nowMs)
+  const { nowMs, count } = at
+  const idle = chooseIdle(marked, activity, at)
   const excess = count - idle.length - limits.markedRegionsLow
   if (count <= limits.markedRegionsHigh || excess <= 0) return idle
   const chosen = new Set(idle)

@@ -11,7 +11,12 @@ import { background } from '../../src/base/background.ts'
 import { StorageError } from '../../src/base/errors.ts'
 import { mirror as limits } from '../../src/base/limits.ts'
 import type { Cancel, Clock } from '../../src/ports/clock.ts'
-import { type ActivityView, chooseForRoom, chooseIdle } from './clearing-choice.ts'
+import {
+  type ActivityView,
+  type ClearingTimes,
+  chooseForRoom,
+  chooseIdle,
+} from './clearing-choice.ts'
 import { type ClearWhat, PartnerFailure } from './partner.ts'
 import type { SegmentMasks } from './segment-masks.ts'
 
@@ -32,6 +37,7 @@ export interface ClearingPartner {
 
 export interface ClearingOptions {
   readonly clock: Clock
+  readonly times: ClearingTimes
   readonly masks: Pick<SegmentMasks, 'inSync' | 'lacks' | 'clear'>
   readonly activity: ActivityView
   readonly partners: readonly ClearingPartner[]
@@ -65,7 +71,7 @@ export class Clearing {
   /** Begins at once. */
   constructor(options: ClearingOptions) {
     this.#options = options
-    this.#cancel = this.#after(limits.clearIntervalMs)
+    this.#cancel = this.#after(options.times.intervalMs)
   }
 
   /**
@@ -108,22 +114,24 @@ export class Clearing {
     const candidates = this.#choose()
     const any = candidates.inSync.length > 0 || candidates.lacking.length > 0
     if (any && (await this.#flushAll())) await this.#clear(candidates)
-    this.#options.activity.forgetBefore(this.#lastBeganMs - limits.clearIdleMs)
+    const { activity, times } = this.#options
+    activity.forgetBefore(this.#lastBeganMs - times.idleMs)
     this.#running = false
     this.#wake()
-    if (!this.#stopped) this.#cancel = this.#after(limits.clearIntervalMs)
+    if (!this.#stopped) this.#cancel = this.#after(times.intervalMs)
   }
 
   #choose(): Candidates {
     const { masks, activity, partners } = this.#options
+    const { idleMs } = this.#options.times
     const nowMs = this.#lastBeganMs
     const marked = [...masks.inSync].filter((region) => !this.#options.pending(region))
-    const inSync = chooseForRoom(marked, activity, { nowMs, count: masks.inSync.count })
+    const inSync = chooseForRoom(marked, activity, { nowMs, idleMs, count: masks.inSync.count })
     const lacking: Lacking[] = []
     for (const partner of partners) {
       if (partner.inSync || !partner.sentWrites) continue
       const copied = this.#copied(partner)
-      const regions = chooseIdle(copied, activity, nowMs)
+      const regions = chooseIdle(copied, activity, { nowMs, idleMs })
       if (regions.length > 0) lacking.push({ partner, attempt: partner.attempt, regions })
     }
     return { beganMs: nowMs, inSync, lacking }

@@ -2,6 +2,7 @@
 import type { Clock } from '../../src/ports/clock.ts'
 import type { Random } from '../../src/ports/random.ts'
 import type { ReplicaStore } from '../store/replica-store.ts'
+import type { ClearingTimes } from './clearing-choice.ts'
 import type { Confirmer } from './confirmer.ts'
 import type { PageDigests } from './digests.ts'
 import type { Leases } from './leases.ts'
@@ -21,6 +22,7 @@ export interface MirrorServer {
   readonly confirmer: Confirmer
   readonly digests: PageDigests
   readonly throttle: Throttle
+  readonly clearing: ClearingTimes
   /** The store of a segment now, undefined where there is none. */
   replica(segmentId: string): ReplicaStore | undefined
 }

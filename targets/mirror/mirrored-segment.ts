@@ -259,6 +259,7 @@ export class MirroredSegment {
     this.#clearing?.stop()
     this.#clearing = new Clearing({
       clock: this.#context.server.clock,
+      times: this.#context.server.clearing,
       masks: this.#masks,
       activity: this.activity,
       partners: primary.partners.map((state) => clearingPartner(state, generation)),

@@ -16,6 +16,7 @@ import type { Random } from '../../src/ports/random.ts'
 import { clientIqn } from '../../src/volume/names.ts'
 import type { HeldVolume } from '../replica/held-volume.ts'
 import type { ReplicaStore } from '../store/replica-store.ts'
+import { type ClearingTimes, usualClearing } from './clearing-choice.ts'
 import { Confirmer } from './confirmer.ts'
 import { PageDigests } from './digests.ts'
 import { Leases } from './leases.ts'
@@ -36,6 +37,8 @@ export interface ServerMirrorsOptions {
   readonly digest: Digest
   /** Of the server's directory. */
   readonly files: BlockFiles
+  /** Of marks; without it the usual times. */
+  readonly clearing?: ClearingTimes
   /** The server's page store. */
   readonly store: {
     readonly incarnation: string | undefined
@@ -79,6 +82,7 @@ export class ServerMirrors {
       maskStore: MaskStore.open({ files, log }),
       confirmer: new Confirmer(clock),
       throttle: new Throttle(clock, limits.recoveryBytesPerSecond),
+      clearing: options.clearing ?? usualClearing,
       replica: (segmentId) => store.replica(segmentId),
     }
     this.target = this.#makeTarget()

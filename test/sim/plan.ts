@@ -41,10 +41,6 @@ export interface Plan {
   readonly newIsids: number
   /** Portals of a front end that its initiators try in turn. */
   readonly frontPortals: number
-  /** So likely an initiator comes back under another ISID each time, as libiscsi does. */
-  readonly newIsids: number
-  /** Portals of a front end that its initiators try in turn. */
-  readonly frontPortals: number
   readonly patienceMs: number
   /** Most places where operations meet. */
   readonly hotPlaces: number
@@ -109,8 +105,6 @@ export function drawPlan(chance: Chance, mirrors: boolean): Plan {
     pings: chance.pick([0, 0.5, 1]),
     aborts: 0.5,
     patienceMs: chance.skewed(1_000, 40_000),
-    newIsids: chance.pick([0, 0.5]),
-    frontPortals: chance.pick([1, 2]),
     newIsids: chance.pick([0, 0.5]),
     frontPortals: chance.pick([1, 2]),
     hotPlaces: 1 + chance.below(5),

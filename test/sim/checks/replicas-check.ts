@@ -3,6 +3,7 @@
  * map, and then, with the programs stopped, what their disks hold is the same byte by byte.
  */
 
+import { storageServerClient } from '../../../src/control/services.ts'
 import type { Segment } from '../../../src/volume/map.ts'
 import { PageStore } from '../../../targets/store/page-store.ts'
 import type { ReplicaStore } from '../../../targets/store/replica-store.ts'
@@ -13,6 +14,7 @@ import type { SimServer } from '../cluster/sim-server.ts'
 const comesInSyncMs = 90_000
 /** Regions that a promotion left in doubt are compared in the background. */
 const comparesMs = 12_000
+const lookMs = 100
 const pieceBlocks = 128
 
 export async function checkReplicas(cluster: Cluster): Promise<void> {
@@ -32,10 +34,32 @@ export async function checkReplicas(cluster: Cluster): Promise<void> {
     violations.add('progress', `not in sync after faults: ${behind().join(', ')}`)
     return
   }
-  await world.pass(comparesMs)
+  let compared = false
+  void untilCompared(cluster).then(() => {
+    compared = true
+  })
+  await world.run(() => compared, comparesMs)
   for (const server of cluster.servers) server.kill()
   const comparing = compareAll(cluster)
   await world.until(comparing, 600_000)
+}
+
+/** Until every server says that it serves its volumes and has nothing left to compare. */
+async function untilCompared(cluster: Cluster): Promise<void> {
+  const channels = cluster.servers.map(({ control }) => cluster.administratorDials(control))
+  const servers = channels.map((channel) => storageServerClient(channel))
+  for (;;) {
+    await cluster.administratorWaits(lookMs)
+    const asked = servers.map((server) => server.describe({}, 1_000))
+    const answers = await Promise.allSettled(asked)
+    const done = answers.every((answer) => {
+      if (answer.status === 'rejected') return false
+      return answer.value.volumes.every(({ serving, segments }) => {
+        return serving && segments.every(({ comparingBytes }) => comparingBytes === 0)
+      })
+    })
+    if (done) return
+  }
 }
 
 async function compareAll(cluster: Cluster): Promise<void> {

@@ -6,11 +6,12 @@
 import { StorageError } from '../../../src/base/errors.ts'
 import { pageBytes } from '../../../src/base/limits.ts'
 import { type AdminClient, adminClient } from '../../../src/control/services.ts'
+import type { RpcChannel } from '../../../src/ports/rpc.ts'
 import { Violations } from '../checks/violations.ts'
 import { FrontSession } from '../load/front-session.ts'
 import { History } from '../load/history.ts'
-import { type LoadVolume, type LoadWeights, SimInitiator } from '../load/sim-initiator.ts'
 import { MultipathSession } from '../load/multipath-session.ts'
+import { type LoadVolume, type LoadWeights, SimInitiator } from '../load/sim-initiator.ts'
 import type { Plan, VolumePlan } from '../plan.ts'
 import type { Chance } from '../world/chance.ts'
 import { Links } from '../world/links.ts'
@@ -33,9 +34,9 @@ const onlyReads: LoadWeights = {
   ...{ forced: 0, letGo: 0 },
 }
 const setupMs = 60_000
-
 /** How the history names all gateways together: their initiators go through any of them. */
 const gatewayClients = 'g'
+
 export class Cluster {
   readonly world: World
   readonly links: Links
@@ -46,9 +47,9 @@ export class Cluster {
   readonly manager: SimManager
   readonly servers: readonly SimServer[]
   readonly shims: readonly SimShim[]
-  readonly initiators: SimInitiator[] = []
   /** For initiators that have a path through each of them. */
   readonly gateways: readonly SimShim[]
+  readonly initiators: SimInitiator[] = []
   readonly admin: AdminClient
   readonly maps: CommittedMaps
   readonly losses: Losses
@@ -75,7 +76,8 @@ export class Cluster {
     this.manager = new SimManager(around, clock())
     this.servers = Array.from({ length: plan.servers }, (_, i) => {
       const capacityBytes = (plan.capacityPages || this.#leastPages) * pageBytes
-      const options = { number: i + 1, capacityBytes, manager: managerControl, ...clock() }
+      const own = { number: i + 1, capacityBytes, clearing: plan.clearing, ...clock() }
+      const options = { ...own, manager: managerControl }
       return new SimServer(around, options)
     })
     const frontEnds = (count: number, kind: typeof shimKind) =>
@@ -85,10 +87,14 @@ export class Cluster {
     this.shims = frontEnds(plan.shims, shimKind)
     this.gateways = frontEnds(plan.gateways, gatewayKind)
     this.#administrator = new Machine(world, 'a').start('administrator')
-    this.admin = adminClient(rpc.of(this.#administrator).channel(managerControl))
+    this.admin = adminClient(this.administratorDials(managerControl))
     this.fences = new Fences(this)
     this.maps = new CommittedMaps(this.manager.store)
     this.losses = new Losses(this)
+  }
+
+  get frontEnds(): readonly SimShim[] {
+    return [...this.shims, ...this.gateways]
   }
 
   /** A little more than the volumes can fill. */
@@ -106,7 +112,7 @@ export class Cluster {
       await world.until(this.#patiently(added), setupMs)
     }
     for (const [i, volume] of this.#plan.volumes.entries()) await this.#create(i + 1, volume)
-    for (const frontEnd of [...this.shims, ...this.gateways]) frontEnd.start()
+    for (const frontEnd of this.frontEnds) frontEnd.start()
     for (const shim of this.shims) this.#addInitiators([shim], shim.name)
     if (this.gateways.length > 0) this.#addInitiators(this.gateways, gatewayClients)
     for (const initiator of this.initiators) initiator.start()
@@ -123,6 +129,10 @@ export class Cluster {
         await this.administratorWaits(200)
       }
     }
+  }
+
+  administratorDials(address: string): RpcChannel {
+    return this.rpc.of(this.#administrator).channel(address)
   }
 
   administratorWaits(ms: number): Promise<void> {
@@ -144,7 +154,8 @@ export class Cluster {
     const creating = this.#patiently(() => this.admin.createVolume(request, 9_000))
     const { map } = await this.world.until(creating, setupMs)
     this.maps.follow(number, map)
-    const hot = hotBlocks(map, this.world.chance.fork(`hot ${name}`), this.#plan.hotPlaces)
+    const { places, hotPlaces } = this.#plan
+    const hot = places ?? hotBlocks(map, this.world.chance.fork(`hot ${name}`), hotPlaces)
     this.volumes.push({ number, name, blocks: map.blocks, hot })
   }
 
@@ -253,8 +264,7 @@ export class Cluster {
     this.manager.store.faults.failing = 0
     for (const { machine } of this.servers) machine.powerOn()
     this.manager.machine.powerOn()
-    const { manager, servers, shims, gateways } = this
-    for (const program of [manager, ...servers, ...shims, ...gateways]) program.start()
+    for (const program of [this.manager, ...this.servers, ...this.frontEnds]) program.start()
   }
 
   administer(chance: Chance): void {

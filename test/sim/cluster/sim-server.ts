@@ -1,5 +1,6 @@
 /** A storage server on a machine of its own, with two data paths and a disk that outlive it. */
 
+import type { ClearingTimes } from '../../../targets/mirror/clearing-choice.ts'
 import { StorageServer } from '../../../targets/storage-server.ts'
 import { directDigest } from '../../support/direct-digest.ts'
 import { Machine } from '../world/machine.ts'
@@ -15,6 +16,8 @@ export interface SimServerOptions {
   readonly rate: number
   readonly wallOffsetMs: number
   readonly manager: string
+  /** Undefined: the usual times. */
+  readonly clearing: ClearingTimes | undefined
 }
 
 const restartAfterFailureMs = 1_000
@@ -91,9 +94,20 @@ export class SimServer {
     process?.kill()
   }
 
+  /** All that is stored there now; returns what puts it back, while the machine has no power. */
+  backUp(): () => void {
+    const { disk, records, metadata } = this
+    const files = disk.backUp()
+    const stores = [records, metadata].map((store) => ({ store, entries: store.backUp() }))
+    return () => {
+      files()
+      for (const { store, entries } of stores) store.restore(entries)
+    }
+  }
+
   #launch(process: SimProcess): Promise<StorageServer> {
     const { world, network, rpc } = this.#around
-    const { capacityBytes, manager, number } = this.#options
+    const { capacityBytes, manager, number, clearing } = this.#options
     const clock = process.clock
     return StorageServer.start(
       {
@@ -119,6 +133,7 @@ export class SimServer {
         manager,
         version: 'sim',
         processId: `${number}.${this.#starts}`,
+        ...(clearing && { clearing }),
       },
     )
   }

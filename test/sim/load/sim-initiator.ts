@@ -3,6 +3,7 @@
  * its session is sent again, as a stock initiator does, until it is answered. It judges statuses:
  * what is no success has to have a reason that the simulation knows of.
  */
+import { pageBytes } from '../../../src/base/limits.ts'
 import { decodeSense } from '../../../src/scsi/sense-format.ts'
 import type { Violations } from '../checks/violations.ts'
 import type { Chance } from '../world/chance.ts'
@@ -49,6 +50,8 @@ export interface LoadWeights {
   readonly forced: number
   readonly letGo: number
 }
+
+const pageBlocks = pageBytes / sectorBytes
 
 type Answer =
   | { readonly kind: 'good'; readonly data: Buffer }
@@ -104,6 +107,14 @@ export class SimInitiator {
     await this.#perform(this.#flush())
   }
 
+  async read(lba: number): Promise<void> {
+    await this.#perform(this.#read(lba, 1))
+  }
+
+  async write(lba: number): Promise<void> {
+    await this.#perform(this.#write(lba, 1))
+  }
+
   async #work(): Promise<void> {
     const { chance, thinkMs } = this.options
     while (!this.#stopping) {
@@ -124,7 +135,7 @@ export class SimInitiator {
       [weights.read, () => this.#read(lba, blocks)],
       [weights.write, () => this.#write(lba, blocks)],
       [weights.large, () => this.#write(lba, Math.min(8 + chance.below(200), volume.blocks - lba))],
-      [weights.unmap, () => this.#unmap(lba, chance.happens(0.3) ? 128 : blocks)],
+      [weights.unmap, () => (chance.happens(0.3) ? this.#freePage(lba) : this.#unmap(lba, blocks))],
       [weights.same, () => this.#same(lba, blocks)],
       [weights.compare, () => this.#compare(lba)],
       [weights.flush, () => this.#flush()],
@@ -181,6 +192,11 @@ export class SimInitiator {
     return { kind: 'unmap', lba, blocks, request: () => request }
   }
 
+  /** What lies around there is given back. */
+  #freePage(lba: number): Draft {
+    return this.#unmap(lba - (lba % pageBlocks), pageBlocks)
+  }
+
   /** Expects what this initiator saw there last. */
   #compare(lba: number): Draft {
     const { volume, chance, history } = this.options
@@ -235,6 +251,7 @@ export class SimInitiator {
     for (;;) {
       await session.ready()
       if (mayBeDone && (operation.kind === 'compare' || chance.happens(weights.letGo))) {
+        await session.settled()
         this.#end(operation, 'let-go')
         return
       }
@@ -243,7 +260,6 @@ export class SimInitiator {
         case 'lost':
           mayBeDone = true
           continue
-        await session.settled()
         case 'again':
           await this.#pause(answer.afterMs)
           continue

@@ -1,50 +1,6 @@
 /** Schedules against masks, labels and comparison: what may differ between copies. */
-import type { Cluster } from '../cluster/cluster.ts'
-import type { SimServer } from '../cluster/sim-server.ts'
-import type { Chance } from '../world/chance.ts'
-import { dense, managers, others, part, slowOne, stopAll, type Theme, weights } from './theme.ts'
-
-/** Copies go away and return in turn, at times before what they lacked was there. */
-export const rotation: Theme = {
-  mirrors: true,
-  plan: (chance) => {
-    const mirror = chance.pick([2, 2, 3])
-    const volumes = [{ name: 'v1', pages: 140, stripe: 0, mirror, leaseMs: 500 }]
-    return dense(chance, { volumes, hotPlaces: 4, loadMs: 16_000, workers: 1 }, mirror)
-  },
-  run: (cluster, chance) => {
-    let atMs = 300
-    for (let i = 0; atMs < 15_000; i++) {
-      const server = cluster.servers[i % cluster.servers.length]!
-      const awayMs = chance.between(1_300, 3_500)
-      cluster.world.after(atMs, () => goAway(cluster, chance, server, awayMs))
-      atMs += awayMs + chance.between(-600, 1_800)
-    }
-  },
-}
-
-function goAway(cluster: Cluster, chance: Chance, server: SimServer, ms: number): void {
-  switch (chance.pick(['kill', 'power', 'cut'])) {
-    case 'kill':
-      server.kill()
-      break
-    case 'power':
-      server.machine.losePower()
-      break
-    default:
-      part(
-        cluster,
-        [server.name],
-        [...others(cluster, server), ...cluster.shims].map(({ name }) => name).concat(managers),
-        ms,
-      )
-      return
-  }
-  cluster.undoLater(ms, () => {
-    server.machine.powerOn()
-    server.start()
-  })
-}
+import { letGo, Script, scripted } from './script.ts'
+import { dense, slowOne, stopAll, type Theme, weights } from './theme.ts'
 
 /** Writes that are on one copy only when everything stops. */
 export const halfWritten: Theme = {
@@ -80,26 +36,104 @@ export const firstWrites: Theme = {
   },
 }
 
-/** Marks are taken back while nothing happens; then the power goes, and nothing was flushed. */
-export const quiet: Theme = {
+/** A write is on the primary alone, which is lost with it: nobody may have seen it. */
+export const seenTooEarly: Theme = {
   mirrors: true,
-  plan: (chance) => {
-    const volumes = [{ name: 'v1', pages: 400, stripe: 0, mirror: 2, leaseMs: 0 }]
-    const hot = { hotPlaces: 5, volumes }
-    return dense(chance, { ...hot, thinkMs: 700, workers: 2, loadMs: 26_000 }, 2)
+  plan: (chance) => scripted(chance, { copies: 2, regions: 1 }, { shims: 2, weights: letGo }),
+  run: async (cluster, chance) => {
+    const script = new Script(cluster, chance)
+    const [primary, other] = script.copies
+    const [lba] = script.places
+    const [shim] = cluster.shims
+    await script.write([lba!])
+    cluster.undoLater(9_000, cluster.links.hold([primary!.name], [other!.name]))
+    void script.write([lba!])
+    await script.pass(chance.between(2, 8))
+    void script.reader.read(lba!)
+    await script.pass(chance.between(5, 200))
+    cluster.shimKilled(shim!)
+    cluster.undoLater(9_000, () => shim!.start())
+    await script.gone(primary!)
+    await script.reader.read(lba!)
   },
-  run: (cluster, chance) => {
-    const { world, servers } = cluster
-    for (const at of [8_000, 19_000]) {
-      world.after(at + chance.between(-2_500, 3_500), () => {
-        for (const server of servers) {
-          server.machine.losePower()
-          cluster.undoLater(chance.between(100, 700), () => {
-            server.machine.powerOn()
-            server.start()
-          })
-        }
-      })
-    }
+}
+
+/** So, and nobody may have been told that it was written. */
+export const answeredTooEarly: Theme = {
+  mirrors: true,
+  plan: (chance) => scripted(chance, { copies: 2, regions: 2 }),
+  run: async (cluster, chance) => {
+    const script = new Script(cluster, chance)
+    const [primary, other] = script.copies
+    await script.write(script.places)
+    cluster.undoLater(9_000, cluster.links.hold([primary!.name], [other!.name]))
+    void script.write(script.places)
+    await script.pass(chance.between(5, 200))
+    await script.gone(primary!)
+    await script.initiator.read(script.places[0]!)
+  },
+}
+
+/** What was flushed must be on the disk of the copy that is left, whose machine loses its power. */
+export const flushedOnOne: Theme = {
+  mirrors: true,
+  plan: (chance) => scripted(chance, { copies: 2, regions: 5 }),
+  run: async (cluster, chance) => {
+    const script = new Script(cluster, chance)
+    const [primary, other] = script.copies
+    await script.write(script.places)
+    await script.pass(5_500)
+    await script.write(script.places)
+    await script.initiator.flush()
+    await script.pass(chance.between(0, 100))
+    await script.gone(primary!)
+    other!.machine.losePower()
+    await script.pass(chance.between(20, 200))
+    script.restart(other!)
+    await Promise.all(script.places.map((lba) => script.initiator.read(lba)))
+  },
+}
+
+/** Between close and activate the primary loses what it had not flushed: the manager has not heard. */
+export const newStore: Theme = {
+  mirrors: true,
+  plan: (chance) => scripted(chance, { copies: 2, regions: 5 }, { shims: 2 }),
+  run: async (cluster, chance) => {
+    const script = new Script(cluster, chance)
+    const { links, manager, fences } = cluster
+    const [primary] = script.copies
+    await script.write(script.places)
+    await script.initiator.flush()
+    await script.write(script.places)
+    manager.store.faults.slowMs = 400
+    fences.fenceClient(1, 2, 100)
+    await script.pass(chance.between(8, 40))
+    primary!.machine.losePower()
+    await script.pass(chance.between(1, 10))
+    script.restart(primary!)
+    cluster.undoLater(1_500, links.slow([primary!.name], ['m'], chance.between(100, 400)))
+    await Promise.all(script.places.map((lba) => script.initiator.read(lba)))
+  },
+}
+
+/** A close gives up on a write that did not reach the other copy, which stays in sync. */
+export const givenUp: Theme = {
+  mirrors: true,
+  plan: (chance) => scripted(chance, { copies: 2, regions: 2 }, { shims: 2, weights: letGo }),
+  run: async (cluster, chance) => {
+    const script = new Script(cluster, chance)
+    const [primary, other] = script.copies
+    const [lba] = script.places
+    const [shim] = cluster.shims
+    await script.write([lba!])
+    cluster.undoLater(500, cluster.links.slow([primary!.name], [other!.name], 80))
+    void script.write([lba!])
+    await script.pass(chance.between(3, 20))
+    cluster.fences.fenceClient(1, 2, 100)
+    await script.pass(chance.between(5, 40))
+    cluster.network.resetBetween(primary!.name, other!.name)
+    cluster.shimKilled(shim!)
+    await script.pass(2_000)
+    shim!.start()
   },
 }

@@ -9,7 +9,8 @@ import type { Chance } from '../world/chance.ts'
 export interface Theme {
   readonly mirrors: boolean
   readonly plan: (chance: Chance) => Partial<Plan>
-  readonly run: (cluster: Cluster, chance: Chance) => void
+  /** Where it gives a promise, the load ends with it. */
+  readonly run: (cluster: Cluster, chance: Chance) => void | Promise<void>
 }
 
 const volumePages = 2
@@ -50,13 +51,13 @@ export function primaryOf(cluster: Cluster): SimServer {
   return cluster.servers.find((server) => server.serverId === serverId) ?? cluster.servers[0]!
 }
 
-export function others(cluster: Cluster, server: SimServer): SimServer[] {
 /** The gateway that the first initiator works through. */
 export function activeGateway({ maps, gateways }: Cluster): SimShim {
   const [entry] = maps.all.get(1)?.activeFrontEnds ?? []
   return gateways.find(({ client }) => client === entry?.client) ?? gateways[0]!
 }
 
+export function others(cluster: Cluster, server: SimServer): SimServer[] {
   return cluster.servers.filter((each) => each !== server)
 }
 

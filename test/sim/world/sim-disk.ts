@@ -19,6 +19,8 @@ interface Pending {
 export interface DiskFaults {
   /** Operations take so much longer at most. */
   slowMs: number
+  /** What is done with user data takes so much longer at most: it lands late. */
+  lateMs: number
   /** Writes find no space. */
   full: boolean
   /** The next flushes fail, and what they were to cover is lost in part. */
@@ -33,6 +35,7 @@ export class SimDisk {
   readonly chance: Chance
   readonly faults: DiskFaults = {
     slowMs: 0,
+    lateMs: 0,
     full: false,
     failingFlushes: 0,
     failingReads: 0,
@@ -40,6 +43,8 @@ export class SimDisk {
   }
   readonly #files = new Map<string, SimFile>()
   readonly #underWay = new Map<SimProcess, Set<() => void>>()
+  /** By the name of a file on which nothing has its effect now: what waits for that. */
+  readonly #held = new Map<string, (() => void)[]>()
   /** A flush has failed, once. */
   failed = false
   /** Called when a flush has failed: data may be lost. */
@@ -71,12 +76,36 @@ export class SimDisk {
     }
   }
 
+  /** What is done with a file from now on waits; returns what lets it go on. */
+  hold(name: string): () => void {
+    const waiting: (() => void)[] = []
+    this.#held.set(name, waiting)
+    return () => {
+      if (this.#held.get(name) === waiting) this.#held.delete(name)
+      for (const run of waiting.splice(0)) run()
+    }
+  }
+
+  /** All that is on it now; returns what puts it back, while the machine has no power. */
+  backUp(): () => void {
+    const files = [...this.#files].map(([name, file]) => [name, file.backUp()] as const)
+    return () => {
+      this.#files.clear()
+      for (const [name, file] of files) this.#files.set(name, file.backUp())
+    }
+  }
+
   /** Has its effect and is answered some time from now. */
-  operate(process: SimProcess, effect: () => void): Promise<void> {
+  operate(process: SimProcess, effect: () => void, name = ''): Promise<void> {
     return new Promise((resolve, reject) => {
       const underWay = this.#underWayOf(process)
       underWay.add(effect)
-      this.machine.world.after(this.#durationMs(), () => {
+      const due = (): void => {
+        const held = this.#held.get(name)
+        if (held !== undefined) {
+          held.push(due)
+          return
+        }
         if (!underWay.delete(effect)) return
         try {
           effect()
@@ -85,7 +114,8 @@ export class SimDisk {
           return
         }
         process.enter(resolve)
-      })
+      }
+      this.machine.world.after(this.#durationMs(name), due)
     })
   }
 
@@ -104,9 +134,10 @@ export class SimDisk {
     return underWay
   }
 
-  #durationMs(): number {
-    const { slowMs } = this.faults
-    const ms = this.chance.between(0.02, 0.2)
+  #durationMs(name: string): number {
+    const { slowMs, lateMs } = this.faults
+    const isLate = lateMs > 0 && name === 'pages' && this.chance.happens(0.4)
+    const ms = this.chance.between(0.02, 0.2) + (isLate ? this.chance.between(0, lateMs) : 0)
     return slowMs > 0 && this.chance.happens(0.3) ? ms + this.chance.between(0, slowMs) : ms
   }
 }
@@ -129,6 +160,14 @@ class SimFile {
 
   get sizeBytes(): number {
     return this.#seen.sizeBytes
+  }
+
+  /** The same content, as if all of it had been flushed. */
+  backUp(): SimFile {
+    const copy = new SimFile(this.#disk, this.name)
+    copy.#seen = this.#seen.copy()
+    copy.#durable = this.#seen.copy()
+    return copy
   }
 
   /** Counts the writes that were ever made. */
@@ -230,27 +269,29 @@ class OpenFile implements BlockFile {
 
   read(buffer: Buffer, offsetBytes: number): Promise<void> {
     if (buffer.length === 0) return Promise.resolve()
-    return this.#disk.operate(this.#process, () => this.#file.read(buffer, offsetBytes))
+    return this.#operate(() => this.#file.read(buffer, offsetBytes))
   }
 
   /** Borrowed until it settles, so that what is changed meanwhile is written changed. */
   write(buffers: readonly Uint8Array[], offsetBytes: number): Promise<void> {
-    return this.#disk.operate(this.#process, () =>
-      this.#file.write(Buffer.concat(buffers), offsetBytes),
-    )
+    return this.#operate(() => this.#file.write(Buffer.concat(buffers), offsetBytes))
   }
 
   flush(): Promise<void> {
     const covered = this.#file.written
-    return this.#disk.operate(this.#process, () => this.#file.flush(covered))
+    return this.#operate(() => this.#file.flush(covered))
   }
 
   resize(sizeBytes: number): Promise<void> {
-    return this.#disk.operate(this.#process, () => this.#file.resize(sizeBytes))
+    return this.#operate(() => this.#file.resize(sizeBytes))
   }
 
   async close(): Promise<void> {
     await Promise.resolve()
+  }
+
+  #operate(effect: () => void): Promise<void> {
+    return this.#disk.operate(this.#process, effect, this.#file.name)
   }
 }
 

@@ -4,6 +4,7 @@ import { StorageError } from '../../../../src/base/errors.ts'
 import { mirror as limits } from '../../../../src/base/limits.ts'
 import type { BlockFiles } from '../../../../src/ports/block-file.ts'
 import { Clearing, type ClearingPartner } from '../../../../targets/mirror/clearing.ts'
+import { usualClearing } from '../../../../targets/mirror/clearing-choice.ts'
 import { MaskStore } from '../../../../targets/mirror/mask-store.ts'
 import { PartnerFailure } from '../../../../targets/mirror/partner.ts'
 import { RegionActivity } from '../../../../targets/mirror/region-activity.ts'
@@ -82,7 +83,7 @@ async function rig(partners: readonly ClearingPartner[], regions = 2_000): Promi
   const own = { flushes: 0, fails: false }
   const pending = new Set<number>()
   const clearing = new Clearing({
-    ...{ clock, masks, activity, partners },
+    ...{ clock, masks, activity, partners, times: usualClearing },
     pending: (region) => pending.has(region),
     flushOwn: async () => {
       own.flushes += 1
