@@ -35,6 +35,8 @@ export interface Plan {
   readonly faultEveryMs: number
   readonly loadMs: number
   readonly pings: number
+  /** So likely an initiator asks for the path that it goes to; otherwise its I/O has to move it. */
+  readonly asksForPath: number
   /** So likely an initiator whose patience is over asks for an abort, before it breaks off. */
   readonly aborts: number
   /** So likely an initiator comes back under another ISID each time, as libiscsi does. */
@@ -103,6 +105,7 @@ export function drawPlan(chance: Chance, mirrors: boolean): Plan {
     faultEveryMs: chance.skewed(250, 2_500),
     loadMs: chance.happens(0.15) ? chance.skewed(8_000, 20_000) : chance.skewed(2_500, 8_000),
     pings: chance.pick([0, 0.5, 1]),
+    asksForPath: 0.6,
     aborts: 0.5,
     patienceMs: chance.skewed(1_000, 40_000),
     newIsids: chance.pick([0, 0.5]),

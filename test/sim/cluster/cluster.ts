@@ -204,7 +204,7 @@ export class Cluster {
     const session =
       sessions.length === 1
         ? sessions[0]!
-        : new MultipathSession({ paths, clock, chance, note, ...drawHabits(chance) })
+        : new MultipathSession({ paths, clock, chance, note, ...drawHabits(chance, plan) })
     const identities = frontEnds.map((frontEnd) => frontEnd.client)
     this.initiators.push(
       new SimInitiator({
@@ -277,9 +277,9 @@ export class Cluster {
 }
 
 /** How an initiator with several paths goes about it. */
-function drawHabits(chance: Chance) {
+function drawHabits(chance: Chance, { asksForPath }: Plan) {
   return {
-    explicit: chance.happens(0.6),
+    explicit: chance.happens(asksForPath),
     failsBack: chance.happens(0.4),
     checkMs: chance.between(200, 1_000),
   }

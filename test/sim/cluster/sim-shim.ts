@@ -21,7 +21,7 @@ export const gatewayKind: FrontEndKind = { letter: 'g', isGateway: true }
 export class SimShim {
   readonly name: string
   readonly machine: Machine
-  readonly portal: string
+  readonly portals: readonly string[]
   readonly client: string
   /** Of a gateway. */
   readonly group: number
@@ -41,9 +41,10 @@ export class SimShim {
     this.name = `${kind.letter}${number}`
     this.group = number + 1
     this.machine = new Machine(world, this.name, clock)
-    this.portal = `${this.name}:3260`
+    const hosts = kind.isGateway ? [this.name] : [this.name, `${this.name}b`]
+    this.portals = hosts.map((host) => `${host}:3260`)
     this.client = clientIqn(`${identity(kind)}-${String(number).padStart(12, '0')}`)
-    network.attach(this.machine, [this.name])
+    network.attach(this.machine, hosts)
   }
 
   get running(): boolean {
@@ -77,8 +78,7 @@ export class SimShim {
         ...(this.#kind.isGateway && { gateway: { group: this.group } }),
       },
     )
-    shim
-      .listen(this.portal)
+    Promise.all(this.portals.map((portal) => shim.listen(portal)))
       .then(() => shim.start())
       .catch((error: unknown) => bugs.report(this.name, error))
   }

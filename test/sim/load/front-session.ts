@@ -17,6 +17,8 @@ export interface FrontSessionOptions {
   readonly clock: Clock
   readonly initiatorName: string
   readonly isid: number
+  /** Another ISID for each session. */
+  readonly newIsids: boolean
   readonly volume: string
   /** Tried one after the other. */
   readonly portals: readonly string[]
@@ -110,14 +112,14 @@ export class FrontSession implements Attachment {
   }
 
   async #connect(): Promise<void> {
-    const { network, initiatorName, isid, volume, portals, clock, note } = this.#options
+    const { network, initiatorName, volume, portals, clock, note } = this.#options
     const address = portals[this.#attempts++ % portals.length]!
     const opening = await openLeg({
       network,
       clock: this.#legClock,
       address,
       initiatorName,
-      isid: Buffer.from([0x80, 0, 0, 0, 0, isid]),
+      isid: this.#isid,
       targetName: volumeIqn(volume),
     }).catch((error: unknown) => ({ kind: 'failed' as const, cause: toError(error).message }))
     if (opening.kind === 'open') {
@@ -128,6 +130,13 @@ export class FrontSession implements Attachment {
     }
     note(`no session: ${opening.cause}`)
     await new Promise<void>((resolve) => void clock.after(retryMs, resolve))
+  }
+
+  get #isid(): Buffer {
+    const { isid, newIsids } = this.#options
+    const bytes = Buffer.from([0x80, 0, 0, 0, 0, isid])
+    if (newIsids) bytes.writeUInt16BE(this.#attempts, 3)
+    return bytes
   }
 
   /** Without pings of its own it still gives up a login that is not answered. */

@@ -25,6 +25,14 @@ interface Dialing {
   readonly refused: () => void
 }
 
+/** A connection to be made that is to get stuck. */
+interface Trap {
+  readonly from: string
+  readonly to: readonly string[]
+  readonly ms: number
+  skip: number
+}
+
 export class SimNetwork {
   readonly links: Links
   readonly chance: Chance
@@ -33,6 +41,7 @@ export class SimNetwork {
   readonly #hosts = new Map<string, Machine>()
   /** Streams of each process, for the moment of its death. */
   readonly #streams = new Map<SimProcess, Set<SimStream>>()
+  readonly #traps = new Set<Trap>()
   #nextPort = 40_000
 
   constructor(links: Links) {
@@ -64,6 +73,20 @@ export class SimNetwork {
     for (const streams of this.#streams.values()) {
       for (const stream of streams) if (stream.joins(one, other)) stream.stall(ms)
     }
+  }
+
+  /** So, with a connection that is yet to be made: the one after `skip` others. */
+  stallNext(from: string, to: readonly string[], { skip, ms }: { skip: number; ms: number }): void {
+    this.#traps.add({ from, to, skip, ms })
+  }
+
+  /** Connections of a machine with these that stand now. */
+  standing(from: string, to: readonly string[]): SimStream[] {
+    const all = [...this.#streams.values()].flatMap((streams) => [...streams])
+    return all.filter(
+      (stream) =>
+        stream.process.machine.name === from && to.some((host) => stream.joins(from, host)),
+    )
   }
 
   /** The network as one process sees it. */
@@ -168,6 +191,7 @@ export class SimNetwork {
     one.peer = other
     other.peer = one
     this.#own(other)
+    this.#spring(one)
     listening.process.enter(() => listening.accept(other))
     back.send(() => {
       if (!process.alive) other.resetByPeer()
@@ -176,6 +200,15 @@ export class SimNetwork {
         if (!connected(one)) one.destroy()
       }
     })
+  }
+
+  #spring(stream: SimStream): void {
+    for (const trap of this.#traps) {
+      if (!trap.to.some((host) => stream.joins(trap.from, host))) continue
+      if (trap.skip-- > 0) continue
+      this.#traps.delete(trap)
+      stream.stall(trap.ms)
+    }
   }
 
   #own(stream: SimStream): void {

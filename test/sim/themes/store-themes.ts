@@ -1,0 +1,110 @@
+/** Schedules against the page store: pages that change their owners, losses of what no flush covered. */
+import { pageBytes } from '../../../src/base/limits.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import { sectorBytes } from '../load/stamps.ts'
+import type { Plan } from '../plan.ts'
+import type { Chance } from '../world/chance.ts'
+import { dense, managers, part, type Theme, weights } from './theme.ts'
+
+/** One server with hardly more pages than the volume: a freed one has a new owner at once. */
+function scarce(chance: Chance, some: Partial<Plan>): Partial<Plan> {
+  const pages = 4
+  const volumes = [{ name: 'v1', pages, stripe: 0, mirror: 1, leaseMs: 0 }]
+  const size = { servers: 1, shims: 1, initiators: 1, workers: 3, places: pageStarts(pages) }
+  return dense(chance, { volumes, capacityPages: pages + 1, ...size, thinkMs: 8, ...some }, 1)
+}
+
+/** The power goes while nothing says yet, for good, that pages have changed their owners. */
+export const reusedAfterLoss: Theme = {
+  mirrors: false,
+  plan: (chance) => {
+    const load = weights({ read: 1, write: 2, unmap: 3, flush: 0.2, forced: 0.05 })
+    return scarce(chance, { weights: load, loadMs: 2_000 })
+  },
+  run: (cluster, chance) => {
+    for (let atMs = 150; atMs < 1_900; atMs += chance.between(200, 500)) {
+      cluster.world.after(atMs, () => losePower(cluster, chance))
+    }
+  },
+}
+
+/** Reads and writes are under way for long when the pages that they are about get new owners. */
+export const reusedWhileInUse: Theme = {
+  mirrors: false,
+  plan: (chance) => {
+    const load = weights({ read: 2, write: 2, unmap: 3, flush: 0.3 })
+    return scarce(chance, { weights: load, loadMs: 1_500, workers: 5 })
+  },
+  run: (cluster, chance) => {
+    for (const { disk } of cluster.servers) {
+      disk.faults.lateMs = chance.between(40, 400)
+      cluster.undoLater(1_400, () => {
+        disk.faults.lateMs = 0
+      })
+    }
+  },
+}
+
+/** The power goes, what no flush covered goes with it, and initiators flush afterwards. */
+export const lostWrites: Theme = {
+  mirrors: false,
+  plan: (chance) => {
+    const load = weights({
+      read: 1,
+      write: 2,
+      unmap: chance.between(0, 1),
+      flush: chance.between(0.1, 0.5),
+      forced: chance.pick([0, 0.2]),
+    })
+    return roomy(chance, { weights: load, workers: 2, loadMs: 2_200 })
+  },
+  run: (cluster, chance) => {
+    const { world, initiators } = cluster
+    for (const atMs of [chance.between(200, 700), chance.between(1_400, 2_000)]) {
+      world.after(atMs, () => losePower(cluster, chance))
+    }
+    // Nobody writes over what is lost last.
+    world.after(1_400, () => {
+      if (chance.happens(0.5)) for (const initiator of initiators) initiator.stopLoad()
+    })
+  },
+}
+
+/**
+ * A flush fails while nearly nothing was flushed before, and the store is opened again at once; who
+ * would give it a place in a new map hears nothing of it for a while.
+ */
+export const failedFlush: Theme = {
+  mirrors: false,
+  plan: (chance) => {
+    const load = weights({ read: 2, write: 1, flush: chance.between(0.1, 0.3) })
+    return roomy(chance, { weights: load, workers: 1, initiators: 3, loadMs: 1_500 })
+  },
+  run: (cluster, chance) => {
+    cluster.world.after(chance.between(50, 250), () => {
+      for (const { disk } of cluster.servers) disk.faults.failingFlushes = 1
+      if (chance.happens(0.8)) part(cluster, ['s1'], managers, chance.between(300, 1_000))
+    })
+  },
+}
+
+function roomy(chance: Chance, some: Partial<Plan>): Partial<Plan> {
+  const pages = 10
+  const volumes = [{ name: 'v1', pages, stripe: 0, mirror: 1, leaseMs: 0 }]
+  const size = { servers: 1, shims: 1, initiators: 2, places: pageStarts(pages), volumes }
+  return dense(chance, { ...size, ...some }, 1)
+}
+
+function pageStarts(pages: number): number[] {
+  return Array.from({ length: pages }, (_, i) => (i * pageBytes) / sectorBytes)
+}
+
+function losePower(cluster: Cluster, chance: Chance): void {
+  for (const server of cluster.servers) {
+    server.machine.losePower()
+    cluster.undoLater(chance.between(20, 120), () => {
+      server.machine.powerOn()
+      server.start()
+    })
+  }
+}
