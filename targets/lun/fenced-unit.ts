@@ -214,7 +214,10 @@ export class FencedUnit implements LogicalUnit<PortalTask> {
       return await run(store)
     } catch (error) {
       if (error instanceof NotServed) return this.#notServed(task, error.reason, before)
-      return storeFailure(error, doing)
+      // A store that stopped under a read is opened again, and the data may be there all the same;
+      // who wrote or flushed has to hear of it at once.
+      const refusal = doing === 'read' ? this.#refuse(task) : undefined
+      return refusal ?? storeFailure(error, doing)
     } finally {
       begun.end()
     }
