@@ -28,6 +28,8 @@ interface Open {
   readonly sees: number | undefined
   /** A COMPARE AND WRITE that was told of a difference. */
   readonly differs: boolean
+  /** It was not answered yet, and can have no effect from now on. */
+  over: boolean
 }
 
 const mostSlots = 30
@@ -89,6 +91,7 @@ export class SectorCheck {
         break
       case 'fenced':
         this.#barred.add(entry.client)
+        if (entry.final === true) this.#endAll(entry.client)
         break
       case 'admitted':
         this.#barred.delete(entry.client)
@@ -115,8 +118,13 @@ export class SectorCheck {
       value: operation.kind === 'unmap' ? 0 : operation.number,
       sees: seen?.[this.#lba - operation.lba],
       differs: ending?.what === 'end' && ending.ending === 'miscompare',
+      over: false,
     })
     this.#close()
+  }
+
+  #endAll(client: string): void {
+    for (const open of this.#open) if (open.operation.client === client) open.over = true
   }
 
   #end(entry: Entry & { readonly what: 'end' }): string | undefined {
@@ -237,8 +245,9 @@ export class SectorCheck {
     return done === state.done ? state : { ...state, done }
   }
 
-  #effect(state: State, { operation, slot, value, differs }: Open): State | undefined {
-    if (operation.kind === 'read' || differs || this.#barred.has(operation.client)) return undefined
+  #effect(state: State, { operation, slot, value, differs, over }: Open): State | undefined {
+    if (operation.kind === 'read' || differs || over) return undefined
+    if (this.#barred.has(operation.client)) return undefined
     const bit = 1 << slot
     if (operation.kind === 'compare') {
       if ((state.done & bit) !== 0 || state.value !== operation.expected) return undefined

@@ -52,17 +52,29 @@ export class Fences {
     }
   }
 
-  /** Client and volume by their numbers. */
-  fenceClient(volumeNumber: number, clientNumber: number, ms: number): void {
+  /**
+   * Client and volume by their numbers. `final`: what its initiators have sent by the time of the
+   * answer has reached the shim, so that it ends there and comes no more.
+   */
+  fenceClient(volumeNumber: number, clientNumber: number, ms: number, final = false): void {
     const volume = this.#cluster.volumes[volumeNumber - 1]!
     const shim = this.#cluster.shims[clientNumber - 1]!
-    this.#inBackground(() => this.#fence(volume, shim, ms))
+    this.#inBackground(() => this.#fence(volume, shim, { ms, final }))
+  }
+
+  /** The administrator vouches for it that the server is off. */
+  declareDead(name: string): void {
+    const { admin } = this.#cluster
+    this.#inBackground(async () => {
+      await this.#try(`declare ${name} dead`, () => admin.declareDead({ name }, callDeadlineMs))
+    })
   }
 
   fence(chance: Chance): void {
     const volume = chance.pick(this.#cluster.volumes)
     const shim = chance.pick(this.#cluster.shims)
-    this.#inBackground(() => this.#fence(volume, shim, chance.skewed(5, 3_000)))
+    const ms = chance.skewed(5, 3_000)
+    this.#inBackground(() => this.#fence(volume, shim, { ms, final: false }))
   }
 
   #inBackground(work: () => Promise<void>): void {
@@ -75,7 +87,11 @@ export class Fences {
       })
   }
 
-  async #fence(volume: LoadVolume, shim: SimShim, ms: number): Promise<void> {
+  async #fence(
+    volume: LoadVolume,
+    shim: SimShim,
+    { ms, final }: { readonly ms: number; readonly final: boolean },
+  ): Promise<void> {
     if (this.#busy.has(volume.number)) return
     this.#busy.add(volume.number)
     const { history, world, admin } = this.#cluster
@@ -86,7 +102,7 @@ export class Fences {
     this.#spans.push(span)
     const of = { client: shim.name, volume: volume.number }
     if (await this.#try(`fence ${shim.name}`, () => admin.fence(request, callDeadlineMs))) {
-      history.add({ what: 'fenced', ...of, atMs: world.nowMs })
+      history.add({ what: 'fenced', ...of, atMs: world.nowMs, ...(final && { final }) })
       await this.#cluster.administratorWaits(ms)
     }
     history.add({ what: 'admitted', ...of, atMs: world.nowMs })

@@ -59,6 +59,8 @@ export type Entry =
       readonly client: string
       readonly volume: number
       readonly atMs: number
+      /** What it was asked before has no effect any more, not even when it is let in again. */
+      readonly final?: true
     }
   | {
       readonly what: 'admitted'

@@ -11,14 +11,14 @@ export const configurationMutations: readonly Mutation[] = [
   },
   {
     guard: 'comparator: a closed volume is refused',
-    theme: 'fenced',
+    theme: 'closedForLong',
     file: 'src/volume/comparator.js',
     before: "if (view.state !== 'open')",
     after: 'if (false)',
   },
   {
     guard: 'comparator: asked again when the store is touched',
-    theme: 'fenced',
+    theme: 'dataUnderWay',
     file: 'targets/lun/fenced-unit.js',
     before: `        const refusal = this.#refuse(task);
         if (refusal !== undefined)
@@ -28,14 +28,14 @@ export const configurationMutations: readonly Mutation[] = [
   },
   {
     guard: 'admission: a fenced client is refused by servers',
-    theme: 'fenced',
+    theme: 'mistakenClient',
     file: 'src/volume/comparator.js',
     before: 'if (view.fencedClients.has(request.initiatorName))',
     after: 'if (false)',
   },
   {
     guard: 'admission: what was accepted before is never sent again',
-    theme: 'fenced',
+    theme: 'letInAgain',
     file: 'initiator-shim/router/router.js',
     before: 'if (admission === this.#admission) {',
     after: 'if (true) {',
@@ -49,15 +49,16 @@ export const configurationMutations: readonly Mutation[] = [
     after: 'await this.#drained();',
   },
   {
+    // An activate waits for it, too: either wait alone lets nobody in before the end.
     guard: 'close waits for what has begun',
-    theme: 'fenced',
+    theme: 'fencedWhileSlow',
     file: 'targets/replica/held-volume.js',
-    before: 'await Promise.all([durable, this.#drained()]);',
-    after: 'await durable;',
+    before: 'await Promise.all([this.begun.drained(), this.replicated.drained()]);',
+    after: '',
   },
   {
     guard: 'term',
-    theme: 'twoManagers',
+    theme: 'lateManager',
     file: 'src/management/configuration-store.js',
     before: `{ key: termKey, value: encodeNumber(this.term) },
             ...(transaction.require ?? []),`,
@@ -65,14 +66,14 @@ export const configurationMutations: readonly Mutation[] = [
   },
   {
     guard: '(term, number)',
-    theme: 'twoManagers',
+    theme: 'lateActivate',
     file: 'targets/replica/held-volume.js',
     before: 'if (compareOrders(order, this.#record.order) > 0)',
     after: 'if (true)',
   },
   {
     guard: 'hold-off after a restart: a manager is asked first',
-    theme: 'closedAndGone',
+    theme: 'declaredDead',
     file: 'targets/replica/held-volume.js',
     before: `    /** A manager has said, since this process began, that the map kept here is the current one. */
     #confirmed = false;`,

@@ -20,30 +20,26 @@ export const leaseMutations: readonly Mutation[] = [
   },
   {
     guard: 'lease: void when the clocks parted',
-    theme: 'pausedPrimary',
+    theme: 'stoppedClock',
     file: 'targets/mirror/leases.js',
-    before: 'known.sentAtMs >= this.#watch.voidBeforeMs',
+    before: 'known.sentAtMs > this.#watch.voidBeforeMs',
     after: 'true',
     mirrors: true,
   },
   {
+    // By the clock as the last heartbeat or write saw it, as a timer's flag would say.
     guard: 'clock read at the answer',
-    theme: 'pausedPrimary',
-    file: 'targets/mirror/mirrored-store.js',
-    before: `            data = await this.#readHere(held, extent);
-        }
-        finally {
-            held.release();
-        }
-        data ??= await this.#repaired(extent);
-        mustHoldLease(held.primary);`,
-    after: `            mustHoldLease(held.primary);
-            data = await this.#readHere(held, extent);
-        }
-        finally {
-            held.release();
-        }
-        data ??= await this.#repaired(extent);`,
+    theme: 'oldView',
+    file: 'targets/mirror/leases.js',
+    before: 'const nowMs = this.#watch.look();',
+    after: 'const nowMs = this.lookedAtMs ?? this.#watch.look();',
+    more: [
+      {
+        file: 'targets/mirror/leases.js',
+        before: 'return this.#watch.look();',
+        after: 'return (this.lookedAtMs = this.#watch.look());',
+      },
+    ],
     mirrors: true,
   },
   {
@@ -71,15 +67,24 @@ export const leaseMutations: readonly Mutation[] = [
     mirrors: true,
   },
   {
+    // Without it a server would serve its own copy.
     guard: 'unflagged requests refused by a secondary',
+    theme: 'mistakenReader',
     file: 'src/volume/comparator.js',
     before: 'return view.primary;',
     after: 'return true;',
+    more: [
+      {
+        file: 'targets/mirror/server-mirrors.js',
+        before: 'if (replicas <= 1)',
+        after: 'if (replicas <= 1 || !volume.views.get(segmentId).primary)',
+      },
+    ],
     mirrors: true,
   },
   {
     guard: 'replication from the primary of the map alone',
-    theme: 'pausedPrimary',
+    theme: 'mistakenPrimary',
     file: 'src/volume/comparator.js',
     before: 'return !view.primary && initiatorName === view.primaryInitiator;',
     after: 'return !view.primary;',

@@ -1,14 +1,16 @@
 /** Schedules against leases: two sides that each believe they serve the volume. */
+import { FenceFlag } from '../../../src/volume/generation-header.ts'
+import { MistakenSender } from '../load/mistaken-sender.ts'
 import { dense, managers, others, part, primaryOf, type Theme } from './theme.ts'
 
 /** The first client and the primary still have each other, and both have nobody else. */
 const oldViewOf = ({ beats }: { readonly beats: boolean }): Theme => ({
   mirrors: true,
-  plan: (chance) => dense(chance, { loadMs: 9_000, readers: 1 }, 2, chance.pick([1_000, 5_000])),
+  plan: (chance) => dense(chance, { loadMs: 5_500, readers: 1 }, 2, chance.pick([1_000, 2_500])),
   run: (cluster, chance) => {
     cluster.world.after(chance.between(300, 900), () => {
       const primary = primaryOf(cluster)
-      const ms = chance.between(4_000, 8_000)
+      const ms = chance.between(3_500, 4_800)
       const rest = others(cluster, primary).map(({ name }) => name)
       part(cluster, [primary.name, 'c1'], [...managers, ...(beats ? [] : rest)], ms)
       part(cluster, [primary.name], ['c2'], ms)
@@ -20,7 +22,7 @@ const oldViewOf = ({ beats }: { readonly beats: boolean }): Theme => ({
 /** So, and the primary stood still while answers to its heartbeats were on their way. */
 export const pausedPrimary: Theme = {
   mirrors: true,
-  plan: (chance) => dense(chance, { loadMs: 12_000, readers: 1 }, 2, chance.pick([1_500, 2_500])),
+  plan: (chance) => dense(chance, { loadMs: 7_500, readers: 1 }, 2, chance.pick([1_500, 2_500])),
   run: (cluster, chance) => {
     const { world, links } = cluster
     world.after(400, () => {
@@ -28,8 +30,8 @@ export const pausedPrimary: Theme = {
       const rest = others(cluster, primary).map(({ name }) => name)
       const slowMs = chance.between(150, 500)
       cluster.undoLater(9_000, links.slow(rest, [primary.name], slowMs))
-      world.after(chance.between(300, 1_500), () => {
-        const ms = chance.between(3_000, 5_500)
+      world.after(chance.between(300, 800), () => {
+        const ms = chance.between(3_000, 3_800)
         primary.process?.stop(ms)
         part(cluster, [primary.name, 'c1'], managers, ms + 3_000)
         part(cluster, [primary.name], ['c2'], ms + 3_000)
@@ -40,17 +42,63 @@ export const pausedPrimary: Theme = {
   },
 }
 
+/** So, and the clock by which the primary counts its lease does not say that time goes by. */
+export const stoppedClock: Theme = {
+  mirrors: true,
+  plan: (chance) => dense(chance, { loadMs: 5_000, readers: 1 }, 2, chance.pick([500, 1_000])),
+  run: (cluster, chance) => {
+    cluster.world.after(chance.between(300, 900), () => {
+      const primary = primaryOf(cluster)
+      const rest = others(cluster, primary).map(({ name }) => name)
+      primary.machine.stopBootClock(6_000)
+      cluster.world.after(chance.between(0, 300), () => {
+        part(cluster, [primary.name, 'c1'], [...managers, ...rest], 6_000)
+        part(cluster, [primary.name], ['c2'], 6_000)
+      })
+    })
+  },
+}
+
+/** Somebody reads from a replica that is behind, and names the generation that it has. */
+export const mistakenReader: Theme = {
+  mirrors: true,
+  plan: (chance) => dense(chance, { loadMs: 3_500 }, 2, 500),
+  run: (cluster, chance) => {
+    const sender = new MistakenSender(cluster)
+    cluster.world.after(chance.between(100, 400), () => {
+      const [one, other] = cluster.servers
+      part(cluster, [one!.name], [other!.name], 3_500)
+      for (const server of cluster.servers) {
+        sender.sendTo(server, { kind: 'read', flags: 0 }, 3_000)
+      }
+    })
+  },
+}
+
+/** Somebody who is no primary sends what only a primary may. */
+export const mistakenPrimary: Theme = {
+  mirrors: true,
+  plan: (chance) => dense(chance, { loadMs: 1_500 }, 2, 500),
+  run: (cluster, chance) => {
+    const sender = new MistakenSender(cluster)
+    cluster.world.after(chance.between(100, 400), () => {
+      const [secondary] = others(cluster, primaryOf(cluster))
+      sender.sendTo(secondary!, { kind: 'write', flags: FenceFlag.replication }, 700)
+    })
+  },
+}
+
 /** The one that confirmed a lease begins anew and does not remember it. */
 export const restartedConfirmer: Theme = {
   mirrors: true,
-  plan: (chance) => dense(chance, { loadMs: 10_000, readers: 1 }, 2, 5_000),
+  plan: (chance) => dense(chance, { loadMs: 5_500, readers: 1 }, 2, 3_500),
   run: (cluster, chance) => {
     const { world } = cluster
-    world.after(chance.between(500, 1_500), () => {
+    world.after(chance.between(300, 900), () => {
       const primary = primaryOf(cluster)
       const rest = others(cluster, primary)
-      part(cluster, [primary.name, 'c1'], [...managers, ...rest.map(({ name }) => name)], 7_000)
-      part(cluster, [primary.name], ['c2'], 7_000)
+      part(cluster, [primary.name, 'c1'], [...managers, ...rest.map(({ name }) => name)], 4_500)
+      part(cluster, [primary.name], ['c2'], 4_500)
       for (const server of rest) {
         server.kill()
         world.after(chance.between(5, 60), () => server.start())

@@ -1,7 +1,8 @@
 /**
  * A machine: its clocks, and the processes on it. It may lose its power, which ends all of them and
  * is another boot when it comes back; it may be suspended, and then its monotonic clock stands still
- * while the one that counts from boot does not. Clocks of machines run at slightly different speeds.
+ * while the one that counts from boot does not; or that one stands still by itself. Clocks of machines
+ * run at slightly different speeds.
  */
 import { SimProcess } from './sim-process.ts'
 import type { World } from './world.ts'
@@ -22,6 +23,9 @@ export class Machine {
   #boots = 1
   #bootAtMs: number
   #suspendedMs = 0
+  /** Time that the clock that counts from boot has left out, and what it leaves out now. */
+  #leftOutMs = 0
+  #bootStands: { readonly sinceMs: number; readonly untilMs: number } | undefined
 
   constructor(world: World, name: string, clock: ClockFault = { rate: 1, wallOffsetMs: 0 }) {
     this.world = world
@@ -49,7 +53,21 @@ export class Machine {
 
   /** CLOCK_BOOTTIME, in the steps in which the kernel tells it. */
   get bootMs(): number {
-    return Math.floor(((this.world.nowMs - this.#bootAtMs) * this.#clock.rate) / 10) * 10
+    const ms = this.world.nowMs - this.#bootAtMs - this.#leftOutMs - this.#standingMs
+    return Math.floor((ms * this.#clock.rate) / 10) * 10
+  }
+
+  get #standingMs(): number {
+    if (this.#bootStands === undefined) return 0
+    const { sinceMs, untilMs } = this.#bootStands
+    return Math.min(this.world.nowMs, untilMs) - sinceMs
+  }
+
+  /** The clock that counts from boot stands still for so long, and is late from then on. */
+  stopBootClock(ms: number): void {
+    this.world.note(`${this.name}: the boot clock stands still for ${ms.toFixed(0)} ms`)
+    this.#leftOutMs += this.#standingMs
+    this.#bootStands = { sinceMs: this.world.nowMs, untilMs: this.world.nowMs + ms }
   }
 
   get wallMs(): number {
@@ -86,6 +104,8 @@ export class Machine {
     this.#boots++
     this.#bootAtMs = this.world.nowMs
     this.#suspendedMs = 0
+    this.#leftOutMs = 0
+    this.#bootStands = undefined
     this.world.note(`${this.name}: power is back`)
   }
 
