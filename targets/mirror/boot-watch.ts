@@ -20,8 +20,10 @@ export class BootWatch {
   look(): number {
     const bootMs = this.#clock.bootMs()
     const apartMs = bootMs - this.#clock.nowMs()
-    if (Math.abs(apartMs - this.#apartMs) > limits.clocksPartMs) this.#voidBeforeMs = bootMs
-    this.#apartMs = apartMs
+    if (Math.abs(apartMs - this.#apartMs) > limits.clocksPartMs) {
+      this.#voidBeforeMs = bootMs
+      this.#apartMs = apartMs
+    }
     return bootMs
   }
 

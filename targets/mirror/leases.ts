@@ -52,7 +52,7 @@ export class Leases {
     return partners.every(({ serverId, number }) => {
       const known = this.#confirmed.get(serverId)?.get(number)
       if (known === undefined || known.generation !== generation) return false
-      return known.sentAtMs >= this.#watch.voidBeforeMs && nowMs - known.sentAtMs < leaseMs
+      return known.sentAtMs > this.#watch.voidBeforeMs && nowMs - known.sentAtMs < leaseMs
     })
   }
 

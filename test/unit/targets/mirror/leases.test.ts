@@ -21,6 +21,12 @@ class LaptopClock extends ManualClock {
     return this.nowMs() + this.#suspendedMs
   }
 
+  /** So much time goes by, and the clock that counts from boot does not say so. */
+  async stand(ms: number): Promise<void> {
+    this.#suspendedMs -= ms
+    await this.advance(ms)
+  }
+
   suspend(ms: number): void {
     this.#suspendedMs += ms
   }
@@ -104,10 +110,32 @@ t.test('a suspended machine has no lease, whatever its monotonic clock says', as
   leases.confirmed(toSecond, { generation: 7, sentAtMs: beforeMs })
   t.notOk(leases.holds(terms), 'also what was sent before and is answered now')
   leases.confirmed(toSecond, { generation: 7, sentAtMs: leases.sendingAtMs() })
+  t.notOk(leases.holds(terms), 'in the very moment it may have been sent before')
+  await clock.advance(1)
+  leases.confirmed(toSecond, { generation: 7, sentAtMs: leases.sendingAtMs() })
   t.ok(leases.holds(terms))
   await clock.advance(1_000)
   clock.suspend(60_000)
   t.notOk(leases.holds(terms))
+})
+
+t.test('no lease by a clock that stands still, however often it is looked at', async (t) => {
+  const clock = new LaptopClock()
+  await clock.advance(100)
+  const leases = new Leases(clock)
+  await clock.advance(100)
+  for (const apart of [1, 10]) {
+    leases.confirmed(toSecond, { generation: 7, sentAtMs: leases.sendingAtMs() })
+    t.ok(leases.holds(terms))
+    for (let ms = 0; ms <= limits.clocksPartMs; ms += apart) {
+      await clock.stand(apart)
+      leases.holds(terms)
+    }
+    t.notOk(leases.holds(terms), `looked at every ${apart} ms`)
+    leases.confirmed(toSecond, { generation: 7, sentAtMs: leases.sendingAtMs() })
+    t.notOk(leases.holds(terms), 'sent while it stands')
+    await clock.advance(5)
+  }
 })
 
 t.test('the confirmer counts a tenth longer, from later on', async (t) => {
