@@ -2,8 +2,12 @@
  * Who may still believe that something it wrote is safe when it is not. A new epoch says that a
  * segment lost what no flush had made durable: then the next flush of every initiator logged in
  * before fails, unless all that it wrote was acknowledged before a flush of the whole volume was
- * sent that answered GOOD (design, section 6). Pure bookkeeping of one volume, in this process only.
+ * sent that answered GOOD (design, section 6). Bookkeeping of one volume, in this process only. What an
+ * initiator wrote through another front end is not known here: it counts as not flushed, in the epoch
+ * that comes while it works there, for a while, as in one that comes after it has moved here.
  */
+import { shim } from '../../src/base/limits.ts'
+import type { Clock } from '../../src/ports/clock.ts'
 
 interface Account {
   /** Writes begun so far. */
@@ -14,6 +18,8 @@ interface Account {
   covered: number
   /** The next flush has to fail. */
   owed: boolean
+  /** It has to until then, if the initiator was not told of its loss where it worked. */
+  owedUntilMs: number
   sessions: number
 }
 
@@ -24,9 +30,14 @@ export interface FlushTicket {
 }
 
 export class FlushLedger {
+  readonly #clock: Clock
   readonly #accounts = new Map<string, Account>()
   /** Counts the new epochs seen here, of whatever segment. */
   #epoch = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
 
   loggedIn(initiatorName: string): void {
     this.#account(initiatorName).sessions++
@@ -67,14 +78,25 @@ export class FlushLedger {
       }
       this.#sweep()
     }
-    if (!own.owed) return true
+    const isOwed = own.owed || this.#clock.nowMs() < own.owedUntilMs
     own.owed = false
-    return false
+    own.owedUntilMs = Number.NEGATIVE_INFINITY
+    return !isOwed
   }
 
-  /** A segment has lost what was not flushed. */
-  newEpoch(): void {
+  /** It has worked through another front end until now. */
+  inherits(initiatorName: string): void {
+    this.#account(initiatorName).begun++
+  }
+
+  /** A segment has lost what was not flushed; `elsewhere`: who worked through another front end. */
+  newEpoch(elsewhere: readonly string[] = []): void {
     this.#epoch++
+    const untilMs = this.#clock.nowMs() + shim.lossElsewhereMs
+    for (const initiatorName of elsewhere) {
+      const account = this.#accounts.get(initiatorName)
+      if (account !== undefined) account.owedUntilMs = untilMs
+    }
     for (const account of this.#accounts.values()) {
       if (account.covered < account.begun) account.owed = true
     }
@@ -83,7 +105,10 @@ export class FlushLedger {
   #account(initiatorName: string): Account {
     let account = this.#accounts.get(initiatorName)
     if (account === undefined) {
-      account = { begun: 0, open: 0, covered: 0, owed: false, sessions: 0 }
+      account = {
+        ...{ begun: 0, open: 0, covered: 0, owed: false, sessions: 0 },
+        owedUntilMs: Number.NEGATIVE_INFINITY,
+      }
       this.#accounts.set(initiatorName, account)
     }
     return account

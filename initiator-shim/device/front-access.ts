@@ -5,12 +5,16 @@
  * active one for a command of the medium, or SET TARGET PORT GROUPS, and only for an initiator that
  * has answered something sent after that command came: what a dead connection left behind moves
  * nobody. Every command is stamped with the number of the entry under which it was let in; under
- * another one nothing of it is sent any more. Design, section 2.
+ * another one nothing of it is sent any more. And nothing is sent under an entry before its initiator
+ * has answered something that was sent after the entry was known here: until then it may have left
+ * this front end for the one that was active, and what it sent here be long answered there.
+ * Design, section 2.
  */
 import { StorageError } from '../../src/base/errors.ts'
 import { frontEnds as limits } from '../../src/base/limits.ts'
 import type { ConfigurationClient } from '../../src/control/services.ts'
 import type { PortalTask } from '../../src/portal/portal-host.ts'
+import type { Clock } from '../../src/ports/clock.ts'
 import type { Log } from '../../src/ports/log.ts'
 import { relativePort, targetPortGroup } from '../../src/scsi/designators.ts'
 import type { Nexus, PortGroup, PortGroups } from '../../src/scsi/logical-unit.ts'
@@ -27,6 +31,7 @@ export interface FrontAccessOptions {
   readonly attendance: Attendance
   readonly liveness: Liveness
   readonly configuration: ConfigurationClient
+  readonly clock: Clock
   readonly log: Log
   /** Takes a map that came with an answer. */
   readonly take: (map: VolumeMap) => void
@@ -46,6 +51,8 @@ export class FrontAccess implements PortGroups<PortalTask> {
   readonly #asking = new Map<string, Promise<void>>()
   #entries: readonly ActiveFrontEnd[] = []
   #byInitiator: ReadonlyMap<string, ActiveFrontEnd> = new Map()
+  /** When the entries that name this front end became known. */
+  #namedAtMs: ReadonlyMap<string, number> = new Map()
 
   constructor(options: FrontAccessOptions) {
     this.#options = options
@@ -66,11 +73,26 @@ export class FrontAccess implements PortGroups<PortalTask> {
 
   /** Why a command that was let in must not be sent, or sent again, under the map of now. */
   keptFrom(task: PortalTask): ScsiResult | undefined {
+    if (task.isDetached) return undefined
     const entry = this.#entry(task.nexus.initiatorName)
-    if (entry === undefined || task.isDetached) return undefined
     const number = this.#admittedUnder.get(task)
+    // An entry that was one too many is forgotten, and the initiator may be anywhere.
+    if (entry === undefined) return number === undefined || number === 0 ? undefined : taken
     if (entry.client === this.#options.client && entry.number === number) return undefined
     return number === undefined && entry.client !== this.#options.client ? standby : taken
+  }
+
+  /** Since when the entry of now has named this front end for the task's initiator. */
+  namedAtMs({ nexus, isDetached }: PortalTask): number {
+    const { initiatorName } = nexus
+    const entry = isDetached === true ? undefined : this.#entry(initiatorName)
+    const atMs = entry && this.#namedAtMs.get(initiatorName)
+    return atMs ?? Number.NEGATIVE_INFINITY
+  }
+
+  /** Whether the initiator still waits for the task, by its answer to something sent from now on. */
+  async stillWaits(task: PortalTask): Promise<boolean> {
+    return (await this.#proof(task)) === undefined
   }
 
   get namesUs(): boolean {
@@ -85,6 +107,19 @@ export class FrontAccess implements PortGroups<PortalTask> {
   /** What keeps it from being ready for this initiator. */
   standbySense({ initiatorName }: Nexus): Sense | undefined {
     return this.#place(initiatorName) === 'elsewhere' ? TARGET_PORT_IN_STANDBY_STATE : undefined
+  }
+
+  /** Initiators that work here now and did so through another front end before. */
+  gainedSince(former: VolumeMap): readonly string[] {
+    const { state } = this.#options
+    if (former.activeFrontEnds === state.map.activeFrontEnds) return []
+    return this.othersServed(former).filter((initiator) => this.isActiveFor(initiator))
+  }
+
+  /** Initiators that work through other front ends, by this map. */
+  othersServed({ activeFrontEnds }: VolumeMap): readonly string[] {
+    const others = activeFrontEnds.filter(({ client }) => client !== this.#options.client)
+    return others.map(({ initiator }) => initiator)
   }
 
   /** Initiators for which the state of this port is another one than under `former`. */
@@ -130,11 +165,9 @@ export class FrontAccess implements PortGroups<PortalTask> {
   }
 
   async #claim(task: PortalTask, explicit: boolean): Promise<ScsiResult | undefined> {
-    const { liveness } = this.#options
     const { initiatorName } = task.nexus
     if (this.#place(initiatorName) === 'elsewhere') {
-      liveness.distrust(task.session)
-      const dead = await liveness.awaited(task)
+      const dead = await this.#proof(task)
       if (dead !== undefined) return dead
     }
     await this.#ask(initiatorName, explicit)
@@ -143,6 +176,13 @@ export class FrontAccess implements PortGroups<PortalTask> {
     if (place === 'elsewhere') return standby
     this.#admit(task)
     return undefined
+  }
+
+  /** Undefined once the initiator has answered something that is sent from now on. */
+  #proof(task: PortalTask): Promise<ScsiResult | undefined> {
+    const { liveness } = this.#options
+    liveness.distrust(task.session)
+    return liveness.awaited(task)
   }
 
   #admit(task: PortalTask): void {
@@ -188,10 +228,23 @@ export class FrontAccess implements PortGroups<PortalTask> {
 
   #entry(initiator: string): ActiveFrontEnd | undefined {
     const { activeFrontEnds } = this.#options.state.map
-    if (activeFrontEnds !== this.#entries) {
-      this.#entries = activeFrontEnds
-      this.#byInitiator = new Map(activeFrontEnds.map((each) => [each.initiator, each]))
-    }
+    if (activeFrontEnds !== this.#entries) this.#look(activeFrontEnds)
     return this.#byInitiator.get(initiator)
+  }
+
+  #look(activeFrontEnds: readonly ActiveFrontEnd[]): void {
+    const { client, clock } = this.#options
+    const former = this.#byInitiator
+    const namedAtMs = new Map<string, number>()
+    for (const entry of activeFrontEnds) {
+      if (entry.client !== client) continue
+      const { initiator, number } = entry
+      const isKnown = former.get(initiator)?.number === number
+      const atMs = isKnown ? this.#namedAtMs.get(initiator) : undefined
+      namedAtMs.set(initiator, atMs ?? clock.nowMs())
+    }
+    this.#entries = activeFrontEnds
+    this.#byInitiator = new Map(activeFrontEnds.map((each) => [each.initiator, each]))
+    this.#namedAtMs = namedAtMs
   }
 }

@@ -63,7 +63,7 @@ export class FrontVolume {
   readonly target: ScsiTarget<PortalTask>
   readonly #device: DeviceServer<PortalTask>
   readonly #unit: VolumeUnit
-  readonly #ledger = new FlushLedger()
+  readonly #ledger: FlushLedger
   readonly #access: FrontAccess
   readonly #liveness: Liveness
   readonly #settings: VolumeSettings
@@ -84,9 +84,10 @@ export class FrontVolume {
     const { state } = this
     const take = (newer: VolumeMap): void => this.take(newer)
     const access = new FrontAccess({
-      ...{ client, state, attendance, liveness, configuration, log, take },
+      ...{ client, state, attendance, liveness, configuration, clock, log, take },
     })
     this.#access = access
+    this.#ledger = new FlushLedger(clock)
     this.router = new Router({
       clock,
       log,
@@ -95,6 +96,7 @@ export class FrontVolume {
       paths: this.paths,
       identities: new RequestIdentities((count) => options.random.bytes(count)),
       holdMs: () => options.holdMs(this.state.map),
+      provenSince: (task) => access.namedAtMs(task),
       keptFrom: (task) => access.keptFrom(task) ?? this.#device.keptFrom(task),
     })
     const { router } = this
@@ -151,10 +153,11 @@ export class FrontVolume {
     this.paths.update(map)
     this.router.mapChanged()
     if (hasNewEpoch(former, map)) {
-      this.#ledger.newEpoch()
+      this.#ledger.newEpoch(this.#access.othersServed(former))
       this.#device.raise(POWER_ON_OR_RESET_OCCURRED)
     }
     if (map.blocks !== former.blocks) this.#device.raise(CAPACITY_DATA_HAS_CHANGED)
+    for (const initiator of this.#access.gainedSince(former)) this.#ledger.inherits(initiator)
     const moved = this.#access.movedSince(former)
     if (moved.size > 0) {
       const to = ({ initiatorName }: Nexus): boolean => moved.has(initiatorName)

@@ -21,6 +21,7 @@ import {
   LOGICAL_UNIT_NOT_READY,
   WRITE_ERROR,
 } from '../../src/scsi/sense.ts'
+import type { UnitSettings } from '../../src/scsi/unit-settings.ts'
 import { isCompared } from '../../src/volume/comparator.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
 import type { Piece } from '../../src/volume/routing.ts'
@@ -44,6 +45,7 @@ import {
   writeAtomicRequest,
   writeRequest,
 } from './piece-commands.ts'
+import { TaskSettings } from './task-settings.ts'
 import type { VolumeSettings } from './volume-settings.ts'
 
 const conflict: ScsiResult = { status: Status.RESERVATION_CONFLICT }
@@ -113,6 +115,11 @@ export class VolumeUnit implements LogicalUnit<PortalTask> {
   get portGroups(): FrontAccess | undefined {
     const isOneOfSeveral = this.#access.settable || this.#state.map.activeFrontEnds.length > 0
     return isOneOfSeveral ? this.#access : undefined
+  }
+
+  settingsFor(task: PortalTask): UnitSettings {
+    if (this.portGroups === undefined) return this.settings
+    return new TaskSettings(this.settings, () => this.#access.stillWaits(task))
   }
 
   async read(task: PortalTask, lba: number, blocks: number): Promise<ScsiResult> {

@@ -39,11 +39,16 @@ export class Liveness {
     this.#distrusted.add(session)
   }
 
-  /** May a command of this session be forwarded in this turn? If not, a proof was asked for. */
-  alive(session: FrontSession): boolean {
-    const ageMs = this.#clock.nowMs() - session.provenAtMs
-    if (ageMs > shim.proofRenewMs) this.#ask(session)
-    return ageMs <= shim.proofMs
+  /**
+   * May a command of this session be forwarded in this turn? If not, a proof was asked for. What was
+   * sent before `sinceMs` proves nothing.
+   */
+  alive(session: FrontSession, sinceMs = Number.NEGATIVE_INFINITY): boolean {
+    const { provenAtMs } = session
+    const ageMs = this.#clock.nowMs() - provenAtMs
+    const counts = provenAtMs >= sinceMs
+    if (!counts || ageMs > shim.proofRenewMs) this.#ask(session)
+    return counts && ageMs <= shim.proofMs
   }
 
   /** Where to wait after `alive` said no. */

@@ -14,6 +14,7 @@ import { assert, assertNever } from '../../src/base/assert.ts'
 import { shim } from '../../src/base/limits.ts'
 import type { LegAnswer } from '../../src/leg/leg-command.ts'
 import { anyOf, type Signal } from '../../src/leg/signal.ts'
+import type { PortalTask } from '../../src/portal/portal-host.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import type { Log } from '../../src/ports/log.ts'
 import { checkCondition, type ScsiResult } from '../../src/scsi/result.ts'
@@ -41,6 +42,8 @@ export interface RunnerParts {
   readonly state: VolumeState
   readonly paths: PathSet
   readonly liveness: Liveness
+  /** What its initiator answered that was sent before does not count as a proof of its life. */
+  readonly provenSince: (task: PortalTask) => number
   readonly holds: Holds
   readonly counters: RouterCounters
   readonly identities: RequestIdentities
@@ -116,7 +119,7 @@ export class PieceRunner {
 
   /** What can be done in this turn. */
   #next(): NextStep {
-    const { state, paths, liveness } = this.#parts
+    const { state, paths, liveness, provenSince } = this.#parts
     if (state.gone) return { kind: 'failed', result: unitNotSupported }
     const replica = state.primary(this.#request.segmentId)
     if (replica === undefined) return { kind: 'wait', signals: [state.changed], server: true }
@@ -129,7 +132,9 @@ export class PieceRunner {
       return { kind: 'wait', signals: [path.changed, state.changed], server: true }
     }
     const { session } = this.#command.task
-    if (liveness.alive(session)) return { kind: 'send', path, replica }
+    if (liveness.alive(session, provenSince(this.#command.task))) {
+      return { kind: 'send', path, replica }
+    }
     return { kind: 'wait', signals: [liveness.changed(session)], server: false }
   }
 

@@ -107,6 +107,8 @@ export const shim = {
   /** A held command is answered BUSY after the first, NOT READY after the second. */
   holdStretchMs: 20_000,
   holdMs: 60_000,
+  /** Longer than initiators go without a flush: one that lost something is told of it by then. */
+  lossElsewhereMs: 120_000,
   /** GET LBA STATUS looks at no more of a volume at once. */
   mappingBlocks: 2 * 1024 * 1024,
   /** How often held commands are looked at. */

@@ -79,9 +79,9 @@ export class BoundCall<T extends Task> implements Call {
     return this.#there()
   }
   get settings(): UnitSettings {
-    const { settings } = this.#there()
-    assert(settings, 'a command that sets something runs only where it can be kept')
-    return settings
+    const unit = this.#there()
+    assert(unit.settings, 'a command that sets something runs only where it can be kept')
+    return unit.settingsFor?.(this.#task) ?? unit.settings
   }
   get conditions(): UnitConditions {
     const conditions = this.#around.conditions(this.#there())

@@ -74,6 +74,8 @@ export interface LogicalUnit<T extends Task = Task> {
    * state do not exist there.
    */
   readonly settings?: UnitSettings
+  /** The same as one task may change them, where that depends on the task. */
+  settingsFor?(task: T): UnitSettings
   /** Where initiators may have copies of blocks kept in memory (ROD tokens). One for a program. */
   readonly tokens?: TokenStore
   /** Absent: one group, active and optimized, that nobody can set. */

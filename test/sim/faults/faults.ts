@@ -60,13 +60,13 @@ const replaceManager: Fault = (cluster, chance) => {
 }
 
 const killShim: Fault = (cluster, chance) => {
-  const shim = chance.pick(cluster.shims)
+  const shim = chance.pick(cluster.frontEnds)
   cluster.shimKilled(shim)
   forAWhile(cluster, chance.skewed(20, 3_000), () => shim.start())
 }
 
 const stopProcess: Fault = (cluster, chance) => {
-  const all = [...cluster.servers, ...cluster.servers, ...cluster.shims, cluster.manager]
+  const all = [...cluster.servers, ...cluster.servers, ...cluster.frontEnds, cluster.manager]
   const { process } = chance.pick(all)
   if (process === undefined) return
   const ms = chance.skewed(20, 8_000)
@@ -75,12 +75,12 @@ const stopProcess: Fault = (cluster, chance) => {
 }
 
 const suspendMachine: Fault = (cluster, chance) => {
-  const all = [...cluster.servers, ...cluster.servers, ...cluster.shims, cluster.manager]
+  const all = [...cluster.servers, ...cluster.servers, ...cluster.frontEnds, cluster.manager]
   chance.pick(all).machine.suspend(chance.skewed(60, 8_000))
 }
 
 const jumpClock: Fault = (cluster, chance) => {
-  const { machine } = chance.pick([...cluster.servers, ...cluster.shims, cluster.manager])
+  const { machine } = chance.pick([...cluster.servers, ...cluster.frontEnds, cluster.manager])
   machine.setWall(chance.between(-1e8, 1e8))
 }
 
@@ -97,7 +97,7 @@ const interfaces = ({ name }: SimServer): string[] => [`${name}a`, `${name}b`]
 /** One data path between a client and a server. */
 const cutPath: Fault = (cluster, chance) => {
   const server = chance.pick(cluster.servers)
-  const clients = chance.some(cluster.shims, 0.7).map(({ name }) => name)
+  const clients = chance.some(cluster.frontEnds, 0.7).map(({ name }) => name)
   const ms = chance.skewed(100, 10_000)
   hold(cluster, chance, [clients, [chance.pick(interfaces(server))]], ms)
 }
@@ -105,14 +105,14 @@ const cutPath: Fault = (cluster, chance) => {
 /** All data paths; the management path may be left. */
 const cutServer: Fault = (cluster, chance) => {
   const server = chance.pick(cluster.servers)
-  const clients = chance.some(cluster.shims, 0.7).map(({ name }) => name)
+  const clients = chance.some(cluster.frontEnds, 0.7).map(({ name }) => name)
   const ms = chance.skewed(100, 8_000)
   const others = chance.happens(0.5) ? ['m'] : []
   hold(cluster, chance, [[...clients, ...others], interfaces(server)], ms)
 }
 
 const cutManager: Fault = (cluster, chance) => {
-  const all = [...cluster.servers, ...cluster.shims].map(({ name }) => name)
+  const all = [...cluster.servers, ...cluster.frontEnds].map(({ name }) => name)
   const ms = chance.skewed(100, 8_000)
   hold(cluster, chance, [['m', 'ma'], chance.some(all, 0.5)], ms)
 }
@@ -128,19 +128,21 @@ const cutBetweenServers: Fault = (cluster, chance) => {
 
 /** Everybody from one machine. */
 const isolate: Fault = (cluster, chance) => {
-  const all = [...cluster.servers, ...cluster.shims, cluster.manager].map(({ machine }) => machine)
+  const all = [...cluster.servers, ...cluster.frontEnds, cluster.manager].map(
+    ({ machine }) => machine,
+  )
   const { name } = chance.pick(all)
   const rest = all.map((machine) => machine.name).filter((other) => other !== name)
   hold(cluster, chance, [[name], [...rest, 'ma']], chance.skewed(100, 8_000))
 }
 
 const cutFront: Fault = (cluster, chance) => {
-  const { name } = chance.pick(cluster.shims)
+  const { name } = chance.pick(cluster.frontEnds)
   hold(cluster, chance, [cluster.initiatorMachines(name), [name]], chance.skewed(100, 10_000))
 }
 
 const resetPaths: Fault = (cluster, chance) => {
-  const from = chance.pick([...cluster.shims.map(({ name }) => name), 'm'])
+  const from = chance.pick([...cluster.frontEnds.map(({ name }) => name), 'm'])
   cluster.world.note(`connections of ${from} are reset`)
   for (const server of cluster.servers) {
     for (const name of chance.some(interfaces(server))) cluster.network.resetBetween(from, name)
@@ -149,7 +151,7 @@ const resetPaths: Fault = (cluster, chance) => {
 
 /** Connections that stand now get stuck; their successors are long at work when they go on. */
 const stallPaths: Fault = (cluster, chance) => {
-  const all = [...cluster.shims, ...cluster.servers].map(({ name }) => name)
+  const all = [...cluster.frontEnds, ...cluster.servers].map(({ name }) => name)
   const from = chance.pick([...all, ...all, 'm'])
   const ms = chance.skewed(1_000, 12_000)
   cluster.world.note(`connections of ${from} are stuck for ${ms.toFixed(0)} ms`)
@@ -159,7 +161,7 @@ const stallPaths: Fault = (cluster, chance) => {
 }
 
 const stallFront: Fault = (cluster, chance) => {
-  const { name } = chance.pick(cluster.shims)
+  const { name } = chance.pick(cluster.frontEnds)
   const ms = chance.skewed(1_000, 12_000)
   cluster.world.note(`connections to ${name} are stuck for ${ms.toFixed(0)} ms`)
   for (const machine of cluster.initiatorMachines(name)) {
@@ -168,13 +170,13 @@ const stallFront: Fault = (cluster, chance) => {
 }
 
 const resetFront: Fault = (cluster, chance) => {
-  const { name } = chance.pick(cluster.shims)
+  const { name } = chance.pick(cluster.frontEnds)
   cluster.world.note(`connections to ${name} are reset`)
   for (const machine of cluster.initiatorMachines(name)) cluster.network.resetBetween(machine, name)
 }
 
 const slowLinks: Fault = (cluster, chance) => {
-  const all = [...cluster.servers, ...cluster.shims].map(({ name }) => name)
+  const all = [...cluster.servers, ...cluster.frontEnds].map(({ name }) => name)
   const some = chance.some([...all, 'm', 'ma', 's1a', 's2a', 's3a'], 0.4)
   forAWhile(
     cluster,
@@ -203,7 +205,7 @@ const resetWhileSlow: Fault = (cluster, chance) => {
 
 /** Data are on their way to a server while its volume is closed and changed. */
 const fenceWhileSlow: Fault = (cluster, chance) => {
-  const clients = cluster.shims.map(({ name }) => name)
+  const clients = cluster.frontEnds.map(({ name }) => name)
   const servers = cluster.servers.map(({ name }) => name)
   const ms = chance.skewed(20, 900)
   forAWhile(cluster, chance.skewed(500, 4_000), cluster.links.slow(clients, servers, ms))

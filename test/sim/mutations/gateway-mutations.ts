@@ -1,6 +1,12 @@
 /** One active front end: what an initiator sent through another one before never comes after. */
 import type { Mutation } from './mutation.ts'
 
+const aliveAfterNamed = {
+  file: 'initiator-shim/front/liveness.js',
+  before: 'const counts = provenAtMs >= sinceMs;',
+  after: 'const counts = true;',
+}
+
 export const gatewayMutations: readonly Mutation[] = [
   {
     guard: 'one active front end: what was let in before is not sent under another entry',
@@ -25,17 +31,17 @@ export const gatewayMutations: readonly Mutation[] = [
     ],
   },
   {
-    guard: 'one active front end: nobody is moved by what a dead connection left behind',
+    guard: 'one active front end: what a dead connection left behind moves nobody',
     theme: 'lateClaim',
     file: 'initiator-shim/device/front-access.js',
-    before: 'liveness.distrust(task.session);',
-    after: '',
-    more: [
-      {
-        file: 'initiator-shim/device/front-access.js',
-        before: 'const dead = await liveness.awaited(task);',
-        after: 'const dead = undefined;',
-      },
-    ],
+    before: 'const dead = await this.#proof(task);',
+    after: 'const dead = undefined;',
+    // Alone it would only move an initiator to where it is not.
+    more: [aliveAfterNamed],
+  },
+  {
+    guard: 'one active front end: its initiator is alive after it was named',
+    theme: 'slowClaim',
+    ...aliveAfterNamed,
   },
 ]

@@ -18,6 +18,9 @@ function twoPaths(chance: Chance, some: Partial<Plan>): Partial<Plan> {
 
 const interfaces = ['s1a', 's1b', 'ma']
 
+/** One that just sends to the other path, and moves nobody else. */
+const impatient = { initiators: 1, asksForPath: 0.1, loadMs: 5_500 }
+
 function strike(cluster: Cluster, chance: Chance): void {
   const { network, links } = cluster
   const gateway = activeGateway(cluster)
@@ -66,7 +69,7 @@ export const stoppedGateway: Theme = {
 /** What went to the other gateway arrives there when its initiator is back at the first one. */
 export const lateClaim: Theme = {
   mirrors: false,
-  plan: (chance) => twoPaths(chance, { patienceMs: chance.between(300, 700), loadMs: 5_500 }),
+  plan: (chance) => twoPaths(chance, { ...impatient, patienceMs: chance.between(300, 700) }),
   run: (cluster, chance) => {
     const { world, network, links } = cluster
     world.after(300, () => {
@@ -80,6 +83,27 @@ export const lateClaim: Theme = {
         const slow = links.slow(initiators, names, chance.between(800, 1_500))
         cluster.undoLater(1_500, slow)
         for (const machine of initiators) network.resetBetween(machine, active.name)
+      })
+    })
+  },
+}
+
+/** It arrives there at once, and has to wait until the first gateway counts as lost. */
+export const slowClaim: Theme = {
+  mirrors: false,
+  plan: (chance) => twoPaths(chance, { ...impatient, patienceMs: chance.between(200, 400) }),
+  run: (cluster, chance) => {
+    const { world, network, links } = cluster
+    world.after(300, () => {
+      const active = activeGateway(cluster)
+      const initiators = cluster.initiatorMachines(active.name)
+      const names = cluster.gateways.filter((each) => each !== active).map(({ name }) => name)
+      part(cluster, [active.name], managers, 4_600)
+      world.after(chance.between(1_800, 2_500), () => {
+        for (const machine of initiators) network.resetBetween(machine, active.name)
+        world.after(chance.between(10, 100), () => {
+          cluster.undoLater(2_500, links.slow(initiators, names, chance.between(1_000, 2_500)))
+        })
       })
     })
   },

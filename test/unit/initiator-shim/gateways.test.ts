@@ -4,8 +4,11 @@
  * it, and nothing that the first still has is carried out after what came through the second.
  */
 import t, { type Test } from 'tap'
+import { TaskSettings } from '../../../initiator-shim/device/task-settings.ts'
+import { MemoryUnitSettings } from '../../../src/scsi/memory-unit-settings.ts'
 import { describe, type Initiator } from '../../support/initiator.ts'
 import { MemoryCluster } from '../../support/memory-cluster.ts'
+import { RawInitiator } from '../../support/raw-initiator.ts'
 import { sendTargets } from '../../support/send-targets.ts'
 import { otherClient } from '../../support/volume-maps.ts'
 
@@ -165,4 +168,54 @@ t.test('a plain shim obeys the map, and takes over where nobody else is left', a
   t.equal(await write(cluster, shim, 3), 'good')
   await cluster.pass(10_000)
   t.same(await cluster.run(shim.read(0, 1)), [3])
+})
+
+t.test(
+  'what is set through a gateway waits for a sign of life: it may be set elsewhere',
+  async (t) => {
+    const { cluster, one, two, attach } = await started(t)
+    const there = await attach(two, 'b')
+    t.equal(await write(cluster, there, 1), 'good')
+    const silent = await RawInitiator.connect(cluster.network, one.portal)
+    const initiatorName = 'iqn.2026-11.example:a'
+    const login = silent.login({ initiatorName, targetName: 'iqn.2026-11.io.palisade:v' })
+    t.equal((await cluster.run(login)).status, 0)
+    const reserve = Buffer.from('160000000000', 'hex')
+    silent.command({ cdb: reserve })
+    await cluster.pass(1_000)
+    silent.close()
+    await cluster.pass(1_000)
+    t.equal(await write(cluster, there, 2), 'good', 'nothing is reserved')
+    const living = await attach(one)
+    t.equal(describe(await cluster.run(living.leg.submit({ lun: 0, cdb: reserve }).answer)), 'good')
+    t.equal(await write(cluster, there, 3), 'status 18')
+  },
+)
+
+t.test('an attempt to set something names a state from before the sign of life', async (t) => {
+  const settings = new MemoryUnitSettings()
+  const asked: ((waits: boolean) => void)[] = []
+  const stillWaits = (): Promise<boolean> => new Promise((resolve) => asked.push(resolve))
+  const shared = Object.assign(settings, { revert: () => undefined })
+  const view = new TaskSettings(shared, stillWaits)
+  const how = { takesAway: false }
+  const first = view.state
+  const late = view.change(first, { ...first, softwareWriteProtect: true }, how)
+  t.equal(view.state, first, 'nothing is changed before')
+  // What the initiator sent again through another front end.
+  await settings.change(first, { ...first, descriptorSense: true })
+  asked.shift()!(true)
+  t.equal(await late, 'changed')
+  t.equal(await view.change(first, first, how), 'changed', 'nobody is asked')
+  const second = view.state
+  const next = { ...second, softwareWriteProtect: true }
+  const dead = view.change(second, next, how)
+  asked.shift()!(false)
+  t.equal(await dead, 'unavailable')
+  t.equal(settings.state, second)
+  const living = view.change(second, next, how)
+  asked.shift()!(true)
+  t.equal(await living, 'done')
+  t.equal(settings.state, next)
+  t.equal(asked.length, 0)
 })

@@ -11,7 +11,7 @@ import { Reason, refusalResult } from '../../../src/volume/refusal.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
 t.test('a new epoch fails the next flush of who wrote what was not flushed, once', async (t) => {
-  const ledger = new FlushLedger()
+  const ledger = new FlushLedger(new ManualClock())
   ledger.loggedIn('safe')
   ledger.loggedIn('unsafe')
   ledger.loggedIn('reader')
@@ -28,7 +28,7 @@ t.test('a new epoch fails the next flush of who wrote what was not flushed, once
 })
 
 t.test('what is still under way when a flush is sent is not covered by it', async (t) => {
-  const ledger = new FlushLedger()
+  const ledger = new FlushLedger(new ManualClock())
   ledger.loggedIn('i')
   const ended = ledger.writeBegins('i')
   const flush = ledger.flushBegins()
@@ -40,6 +40,26 @@ t.test('what is still under way when a flush is sent is not covered by it', asyn
   t.notOk(ledger.flushEnds(ledger.flushBegins(), 'i'), 'also after it came back')
 })
 
+t.test('what was written through another front end counts as not flushed', async (t) => {
+  const clock = new ManualClock()
+  const ledger = new FlushLedger(clock)
+  for (const who of ['here', 'there', 'moved']) ledger.loggedIn(who)
+  ledger.newEpoch(['there', 'nobody'])
+  t.ok(ledger.flushEnds(ledger.flushBegins(), 'here'))
+  t.notOk(ledger.flushEnds(ledger.flushBegins(), 'there'), 'it may have come since')
+  t.ok(ledger.flushEnds(ledger.flushBegins(), 'there'), 'once')
+  ledger.newEpoch(['there'])
+  await clock.advance(600_000)
+  t.ok(ledger.flushEnds(ledger.flushBegins(), 'there'), 'it was told where it worked')
+  ledger.inherits('moved')
+  ledger.newEpoch()
+  t.notOk(ledger.flushEnds(ledger.flushBegins(), 'moved'))
+  ledger.inherits('moved')
+  t.ok(ledger.flushEnds(ledger.flushBegins(), 'here'), 'a flush covers it')
+  ledger.newEpoch()
+  t.ok(ledger.flushEnds(ledger.flushBegins(), 'moved'))
+})
+
 const step = fc.oneof(
   fc.constantFrom<'write' | 'flush' | 'epoch'>('write', 'flush', 'epoch'),
   fc.constantFrom<'write'>('write'),
@@ -49,7 +69,7 @@ t.test('the ledger equals a list of all that was written and flushed', async (t)
   const history = fc.array(fc.tuple(step, fc.constantFrom('a', 'b')), { maxLength: 40 })
   fc.assert(
     fc.property(history, (steps) => {
-      const ledger = new FlushLedger()
+      const ledger = new FlushLedger(new ManualClock())
       const dirty = new Set<string>()
       const owed = new Set<string>()
       for (const who of ['a', 'b']) ledger.loggedIn(who)
