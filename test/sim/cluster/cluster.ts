@@ -20,6 +20,7 @@ import { SimNetwork } from '../world/sim-network.ts'
 import type { SimProcess } from '../world/sim-process.ts'
 import { SimRpc } from '../world/sim-rpc.ts'
 import type { World } from '../world/world.ts'
+import { Ailments } from './ailments.ts'
 import { CommittedMaps } from './committed-maps.ts'
 import { Fences } from './fences.ts'
 import { hotBlocks } from './geometry.ts'
@@ -53,6 +54,7 @@ export class Cluster {
   readonly admin: AdminClient
   readonly maps: CommittedMaps
   readonly losses: Losses
+  readonly ailments: Ailments
   readonly volumes: LoadVolume[] = []
   readonly fences: Fences
   readonly #plan: Plan
@@ -91,6 +93,7 @@ export class Cluster {
     this.fences = new Fences(this)
     this.maps = new CommittedMaps(this.manager.store)
     this.losses = new Losses(this)
+    this.ailments = new Ailments(this)
   }
 
   get frontEnds(): readonly SimShim[] {
@@ -183,27 +186,24 @@ export class Cluster {
       network: this.network.of(process),
       clock: process.clock,
       initiatorName: `iqn.2026-11.example:${name.replace('/', '-')}`,
-      isid: number,
       volume: volume.name,
       patienceMs: plan.patienceMs,
       aborts: chance.happens(plan.aborts),
       newIsids: chance.happens(plan.newIsids),
       pings: chance.happens(plan.pings),
     }
-    const sessions = frontEnds.map(
-      ({ name: at, portals }) =>
-        new FrontSession({
-          ...common,
-          portals: portals.slice(0, plan.frontPortals),
-          note: (text) => world.note(`${name}: ${frontEnds.length > 1 ? `${at}: ` : ''}${text}`),
-        }),
-    )
-    const paths = sessions.map((session, i) => ({ session, group: frontEnds[i]!.group }))
     const note = (text: string): void => world.note(`${name}: ${text}`)
+    const paths = frontEnds.flatMap(({ portals, group }) =>
+      this.#ways(portals).map((way, i) => {
+        const tell = (text: string): void => note(`${way.join(' ')}: ${text}`)
+        const own = { isid: number + 16 * i, portals: way, note: tell }
+        return { group, session: new FrontSession({ ...common, ...own }) }
+      }),
+    )
     const { clock } = process
     const session =
-      sessions.length === 1
-        ? sessions[0]!
+      paths.length === 1
+        ? paths[0]!.session
         : new MultipathSession({ paths, clock, chance, note, ...drawHabits(chance, plan) })
     const identities = frontEnds.map((frontEnd) => frontEnd.client)
     this.initiators.push(
@@ -221,9 +221,16 @@ export class Cluster {
         workers: plan.workers,
         isFenced: (sinceMs) =>
           identities.some((one) => this.fences.touched(volume.number, one, sinceMs)),
-        mayFail: () => false,
+        mayFail: (sinceMs) => this.ailments.touched(volume.number, sinceMs),
       }),
     )
+  }
+
+  /** Portals of a front end by the sessions that an initiator has there: at one after the other, or one at each. */
+  #ways(all: readonly string[]): string[][] {
+    const { frontPortals, portalsAtOnce } = this.#plan
+    const portals = all.slice(0, frontPortals)
+    return portalsAtOnce ? portals.reverse().map((portal) => [portal]) : [portals]
   }
 
   /** Machines of the initiators behind a front end. */

@@ -21,7 +21,7 @@ export class Losses {
       server.machine.onPowerLoss(lose)
       server.disk.onLoss = lose
     }
-    cluster.manager.store.onChange = () => this.#look()
+    cluster.manager.store.onChange(() => this.#look())
   }
 
   #lose({ serverId }: SimServer): void {

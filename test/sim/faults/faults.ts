@@ -5,6 +5,7 @@
 import type { Cluster } from '../cluster/cluster.ts'
 import type { SimServer } from '../cluster/sim-server.ts'
 import type { Chance } from '../world/chance.ts'
+import type { DiskFaults } from '../world/sim-disk.ts'
 
 type Fault = (cluster: Cluster, chance: Chance) => void
 
@@ -233,6 +234,44 @@ const failFlush: Fault = (cluster, chance) => {
   chance.pick(cluster.servers).disk.faults.failingFlushes = 1
 }
 
+/** Some of what the disk holds cannot be read, at times. */
+const failReads: Fault = (cluster, chance) => {
+  ail(cluster, chance, { failingReads: chance.pick([0.05, 0.3, 1]) }, { failingReads: 0 })
+}
+
+const fillDisk: Fault = (cluster, chance) => {
+  ail(cluster, chance, { full: true }, { full: false })
+}
+
+function ail(
+  cluster: Cluster,
+  chance: Chance,
+  ill: Partial<DiskFaults>,
+  well: Partial<DiskFaults>,
+): void {
+  const server = chance.pick(cluster.servers)
+  Object.assign(server.disk.faults, ill)
+  cluster.ailments.begin(server)
+  forAWhile(cluster, chance.skewed(50, 3_000), () => {
+    Object.assign(server.disk.faults, well)
+    cluster.ailments.end(server)
+  })
+}
+
+/** The machine is off, the administrator vouches for it; it comes back all the same. */
+const declareDead: Fault = (cluster, chance) => {
+  const { machine, name } = chance.pick(cluster.servers)
+  machine.losePower()
+  if (chance.happens(0.5)) cluster.fence(chance)
+  cluster.world.after(chance.skewed(20, 2_500), () => {
+    if (!machine.powered) cluster.fences.declareDead(name)
+  })
+  forAWhile(cluster, chance.skewed(500, 8_000), () => {
+    machine.powerOn()
+    for (const server of cluster.servers) server.start()
+  })
+}
+
 const failStore: Fault = (cluster, chance) => {
   const { faults } = cluster.manager.store
   faults.failing = 0.5
@@ -273,6 +312,9 @@ const faults = {
   slowStore,
   lateStore,
   failFlush,
+  failReads,
+  fillDisk,
+  declareDead,
   failStore,
   administer,
 } as const satisfies Record<string, Fault>

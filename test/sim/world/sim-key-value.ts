@@ -19,17 +19,21 @@ export interface KeyValueFaults {
 
 export class SimKeyValue {
   readonly faults: KeyValueFaults = { slowMs: 0, failing: 0, lateMs: 0 }
-  /** Called after every transaction that came in force. */
-  onChange: () => void = () => undefined
   readonly #machine: Machine
   readonly #chance: Chance
   #entries = new Map<string, Buffer>()
   readonly #underWay = new Map<SimProcess, Set<Transaction>>()
+  readonly #watchers: (() => void)[] = []
   #busyUntilMs = 0
 
   constructor(machine: Machine, name: string) {
     this.#machine = machine
     this.#chance = machine.world.chance.fork(`store ${name}`)
+  }
+
+  /** Called after every transaction that came in force. */
+  onChange(run: () => void): void {
+    this.#watchers.push(run)
   }
 
   /** A copy of all that is in it now, to be put back later. */
@@ -132,7 +136,7 @@ export class SimKeyValue {
     }
     for (const { key, value } of put) this.#entries.set(key, Buffer.from(value))
     for (const key of remove) this.#entries.delete(key)
-    this.onChange()
+    for (const run of this.#watchers) run()
     return true
   }
 }
