@@ -11,6 +11,7 @@ import { type Load, Scene } from './scene.ts'
 import type { Round } from './stalls.ts'
 
 const answeredMs = 30_000
+const longStallMs = 3_000
 
 export const faults: readonly Fault[] = [...serverFaults, ...gatewayFaults]
 
@@ -31,6 +32,8 @@ export interface ChaosOptions {
   /** Drawn by chance, every kind equally often; without it each kind once, in its order. */
   readonly rounds?: number
   readonly tell: (round: Round, index: number) => void
+  /** Called after rounds with a long stall, with what all processes have said up to then. */
+  readonly slow?: (index: number, said: string) => void
   /** Ends everything at once; the promise rejects then. */
   readonly signal?: AbortSignal
 }
@@ -58,10 +61,15 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
 }
 
 async function run(options: ChaosOptions, made: (scene: Scene) => void): Promise<ChaosResult> {
-  const { seed, rounds, tell, gatewaysOnly = false } = options
+  const { seed, rounds, tell, slow, gatewaysOnly = false } = options
   const random = seededFractions(seed)
-  const scene = await Scene.set({ shim: !gatewaysOnly, gateways: true, random }, made)
+  const scene = await Scene.set(
+    { shim: !gatewaysOnly, gateways: true, random, logs: slow !== undefined },
+    made,
+  )
   for (const load of scene.loads) load.start()
+  await Promise.all(scene.loads.map((load) => more(load, 2)))
+  await scene.healthy()
   const kinds = faultsFor(options)
   const done: Round[] = []
   for (const fault of rounds === undefined ? kinds : draw(kinds, rounds, random)) {
@@ -69,6 +77,7 @@ async function run(options: ChaosOptions, made: (scene: Scene) => void): Promise
       throw new Error(`round ${done.length + 1}, ${fault.name}: ${String(error)}`)
     })
     tell(round, done.length)
+    if (round.stallMs > longStallMs) slow?.(done.length, scene.cluster.said())
     done.push(round)
   }
   const result = await judge(scene, done)
@@ -85,6 +94,7 @@ async function runRound(scene: Scene, fault: Fault): Promise<Round> {
   const { loads, host } = scene
   const from = loads.map(({ latenciesMs }) => latenciesMs.length)
   const moves = host?.afterMoveMs.length ?? 0
+  const beganMs = performance.now()
   await fault.run(scene)
   const undoneMs = performance.now()
   await scene.healthy()
@@ -95,7 +105,7 @@ async function runRound(scene: Scene, fault: Fault): Promise<Round> {
   const stallMs = Math.max(...loads.map(({ latenciesMs }, i) => longest(latenciesMs, from[i])))
   const moved = host !== undefined && host.afterMoveMs.length > moves
   const afterMoveMs = moved ? longest(host.afterMoveMs, moves) : undefined
-  return { fault, stallMs, afterMoveMs, recoveryMs, parked }
+  return { fault, faultMs: undoneMs - beganMs, stallMs, afterMoveMs, recoveryMs, parked }
 }
 
 function longest(latenciesMs: readonly number[], from = 0): number {

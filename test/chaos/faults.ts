@@ -54,6 +54,7 @@ export const serverFaults: readonly Fault[] = [
   {
     name: 'primary cut off from all but its partner',
     aimMs: cutOffPrimary,
+    // The manager gets no answer to its calls; what it relays for front ends still arrives.
     run: async (scene) => {
       const { fronts, server } = await scene.a('primary')
       await hang(scene, [...fronts.values(), ...managerPaths(server)])

@@ -5,6 +5,8 @@
  * that happened, with 2 for options that make no sense, with 3 where a round could not be done.
  */
 import { randomInt } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { faults, runChaos } from './chaos.ts'
 import type { Fault } from './faults.ts'
@@ -13,12 +15,13 @@ import { type Round, stallTable } from './stalls.ts'
 
 const longestStallMs = 5_000
 
-const usage = `Usage: main-chaos.js [--rounds N] [--seed S] [--gateways-only] [--only TEXT]
+const usage = `Usage: main-chaos.js [--rounds N] [--seed S] [--gateways-only] [--only TEXT] [--logs DIR]
        main-chaos.js --power-losses N [--seed S]
 
   --rounds N        so many faults, every kind equally often, in random order (200)
   --gateways-only   two gateways and a host with a path through each, and no shim
   --only TEXT       the kinds with TEXT in their names; may be given again
+  --logs DIR        what all processes said up to the end of each round with a stall above 3 s
   --power-losses N  everything loses its power N times instead
   --seed S          the same faults in the same order as in a former run
 
@@ -30,6 +33,7 @@ interface Options {
   readonly powerLosses: number | undefined
   readonly gatewaysOnly: boolean
   readonly kinds: readonly Fault[]
+  readonly logs: string | undefined
 }
 
 const options = readOptions()
@@ -63,6 +67,7 @@ function readOptions(): Options | undefined {
         'power-losses': text,
         'gateways-only': { type: 'boolean', default: false },
         only: { ...text, multiple: true },
+        logs: text,
       },
     })
     const losses = values['power-losses']
@@ -72,6 +77,7 @@ function readOptions(): Options | undefined {
       powerLosses: losses === undefined ? undefined : count('--power-losses', losses),
       gatewaysOnly: values['gateways-only'],
       kinds: kindsOf(values.only),
+      logs: values.logs,
     }
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : error}\n\n${usage}`)
@@ -95,15 +101,19 @@ function kindsOf(texts: readonly string[] | undefined): readonly Fault[] {
 }
 
 async function chaos(of: Options, signal: AbortSignal): Promise<boolean> {
-  const { seed, rounds, gatewaysOnly, kinds } = of
+  const { seed, rounds, gatewaysOnly, kinds, logs } = of
   console.log(`seed ${seed}, ${rounds} rounds`)
   const done: Round[] = []
   const tell = (round: Round): void => {
     done.push(round)
     console.log(`${done.length}/${rounds} ${lineOf(round)}`)
   }
+  const slow = (index: number, said: string): void => {
+    writeFileSync(join(logs ?? '.', `round-${index + 1}.log`), said)
+  }
+  const run = { seed, rounds, gatewaysOnly, kinds, tell, signal }
   try {
-    const result = await runChaos({ seed, rounds, gatewaysOnly, kinds, tell, signal })
+    const result = await runChaos(logs === undefined ? run : { ...run, slow })
     const { errors, stale, commands } = result
     for (const each of [...errors, ...stale]) console.log(each)
     const longest = Math.max(...done.map(({ stallMs }) => stallMs))
@@ -115,11 +125,11 @@ async function chaos(of: Options, signal: AbortSignal): Promise<boolean> {
   }
 }
 
-function lineOf({ fault, stallMs, afterMoveMs, recoveryMs, parked }: Round): string {
+function lineOf({ fault, faultMs, stallMs, afterMoveMs, recoveryMs, parked }: Round): string {
   const moved = afterMoveMs === undefined ? '' : ` (${afterMoveMs.toFixed(0)} ms after the move)`
   const writes = parked === 0 ? '' : `, ${parked} writes moved`
   const stall = `stall ${stallMs.toFixed(0)} ms${moved}`
-  return `${fault.name}: ${stall}, in sync after ${recoveryMs.toFixed(0)} ms${writes}`
+  return `${fault.name} (${(faultMs / 1_000).toFixed(1)} s): ${stall}, in sync after ${recoveryMs.toFixed(0)} ms${writes}`
 }
 
 async function power({ seed, powerLosses = 1 }: Options, signal: AbortSignal): Promise<boolean> {

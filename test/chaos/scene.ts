@@ -21,7 +21,7 @@ const blockBytes = 512
 const volume = 'data'
 const deadlineMs = 30_000
 const recoveredMs = 90_000
-const restMs = 2
+const restMs = 5
 const qemuWriters = 2
 const slots = { slots: 48, slotBytes: 8 * 1024, restMs, verifies: true } as const
 const hostRange = { lba: (16 * MIB) / blockBytes, lanes: 4, slotsPerLane: 12 } as const
@@ -31,7 +31,7 @@ export interface Member {
   readonly server: HandServer
   /** From the other servers. */
   readonly peers: Relay
-  /** From front ends, by their InitiatorName; the management path leads here, too. */
+  /** From front ends, by their InitiatorName. The management path does not lead here. */
   readonly fronts: ReadonlyMap<string, Relay>
 }
 
@@ -59,6 +59,8 @@ export interface SceneOptions {
   readonly gateways: boolean
   /** From 0 up to 1. */
   readonly random: () => number
+  /** Processes log what they do, for `cluster.said`. */
+  readonly logs: boolean
 }
 
 export class Scene {
@@ -77,7 +79,11 @@ export class Scene {
 
   /** `begun` is given the scene, to be killed, before there is more than a cluster in it. */
   static async set(options: SceneOptions, begun: (scene: Scene) => void): Promise<Scene> {
-    const cluster = await HandCluster.start({ servers: 3, relayed: true })
+    const cluster = await HandCluster.start({
+      servers: 3,
+      relayed: true,
+      logLevel: options.logs ? 'info' : 'warn',
+    })
     const scene = new Scene(cluster, options.random)
     try {
       begun(scene)
@@ -121,7 +127,7 @@ export class Scene {
     return found
   }
 
-  /** Both copies are in sync, every server has the newest map, and every path of the host works. */
+  /** Both copies are in sync, every server has the newest map, and every path is as it should be. */
   async healthy(): Promise<void> {
     const deadline = Date.now() + recoveredMs
     for (;;) {
@@ -153,11 +159,19 @@ export class Scene {
       const behind = volumes.flatMap((each) => each.behind)
       const heard = servers.every(({ reachable }) => reachable)
       const together = replicas.length >= 2 && replicas.every(({ state }) => state === 'in-sync')
-      if (heard && together && behind.length === 0) return undefined
-      return JSON.stringify({ replicas, behind, heard })
+      const isDirect = await this.#isDirect()
+      if (heard && together && behind.length === 0 && isDirect) return undefined
+      return JSON.stringify({ replicas, behind, heard, isDirect })
     } catch (error) {
       return String(error)
     }
+  }
+
+  /** No front end goes through the management path any more: the next fault may hit the direct one. */
+  async #isDirect(): Promise<boolean> {
+    const { cluster } = this
+    const fronts = await Promise.all(cluster.shims.map((shim) => cluster.front(shim, volume)))
+    return fronts.every(({ paths }) => paths.every(({ route }) => route !== 'management'))
   }
 
   async #startFronts({ shim, gateways }: SceneOptions): Promise<void> {

@@ -3,6 +3,8 @@ import type { Fault } from './faults.ts'
 
 export interface Round {
   readonly fault: Fault
+  /** Until it was undone. */
+  readonly faultMs: number
   /** The longest command from the fault until everything was in sync again. */
   readonly stallMs: number
   /** Of commands that the host sent again on its other path: from when it had given up the first. */

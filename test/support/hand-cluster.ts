@@ -59,6 +59,8 @@ export interface ClusterOptions {
   readonly serverRoot?: string
   /** Servers and manager reach each other by relays that a test can cut. */
   readonly relayed?: boolean
+  /** Of manager and servers; `warn` by default. */
+  readonly logLevel?: 'warn' | 'info'
 }
 
 /** Between a server and the manager, in both directions. */
@@ -74,6 +76,8 @@ export interface ManagerRoot {
 }
 
 const readyLine = /^\{.*"ready":true.*\}$/m
+/** Many programs start at once, on a machine that may have other things to do. */
+const startDeadlineMs = 60_000
 const callDeadlineMs = 10_000
 const changeDeadlineMs = 30_000
 const settleDeadlineMs = 30_000
@@ -144,11 +148,11 @@ export class HandCluster {
   async startManager({ program = mainProgram, env = {} }: ManagerRoot = {}): Promise<void> {
     const args = [
       ...[program, 'manager', '--dir', join(this.directory, 'manager'), '--json'],
-      ...['--control', this.#control, '--portal', this.#path, '--log-level', 'warn'],
+      ...['--control', this.#control, '--portal', this.#path, '--log-level', this.#logLevel],
     ]
     const environment = { ...process.env, ...env }
     this.manager = this.#spawn(args, { program: process.execPath, env: environment })
-    await this.manager.output(readyLine)
+    await this.manager.output(readyLine, startDeadlineMs)
     // The former channel may be waiting before it tries again.
     this.#channels.get(this.#control)?.close()
     this.#channels.delete(this.#control)
@@ -262,6 +266,11 @@ export class HandCluster {
     await this.#removeAll()
   }
 
+  /** What every process said that was ever started, with its arguments. */
+  said(): string {
+    return this.#processes.map(({ args, stderr }) => `${args.join(' ')}\n${stderr}`).join('\n')
+  }
+
   /** SIGKILL for all, also for those that stand still; nothing is started from now on. */
   async kill(): Promise<void> {
     this.#stopped = true
@@ -305,10 +314,14 @@ export class HandCluster {
       ...['--name', name, '--dir', join(this.directory, name)],
       ...['--manager', managerPath?.toManager.address ?? this.#control, '--capacity', capacity],
       ...['--control', controlArgument(managerPath)],
-      ...['--portal', `${listen}=${junction.address}`, '--json', '--log-level', 'warn'],
+      ...['--portal', `${listen}=${junction.address}`, '--json', '--log-level', this.#logLevel],
     ]
     const environment = { ...process.env, ...env }
     return this.#spawn(args, { program: process.execPath, env: environment })
+  }
+
+  get #logLevel(): string {
+    return this.#options.logLevel ?? 'warn'
   }
 
   #spawn(args: readonly string[], options?: ProcessOptions): PalisadeProcess {
@@ -338,6 +351,6 @@ async function controlOf(process: PalisadeProcess): Promise<string> {
 }
 
 async function ready(process: PalisadeProcess): Promise<ReadyLine> {
-  const [line] = await process.output(readyLine)
+  const [line] = await process.output(readyLine, startDeadlineMs)
   return JSON.parse(line) as ReadyLine
 }

@@ -12,7 +12,7 @@ import { read10, write10 } from './raw-initiator.ts'
 const slotBlocks = 16
 const blockBytes = 512
 /** Between commands, so that a long run leaves the machine to what it is about. */
-const restMs = 2
+const restMs = 5
 
 export interface MultipathWriterOptions extends MultipathOptions {
   /** First block of the range that this writer alone writes. */
@@ -119,7 +119,8 @@ export class MultipathWriter {
     if (this.#acknowledged[slot] !== stamp) return true
     const found = stampsOfBlocks(data)
     const right = found.length === slotBlocks && found.every((each) => each === stamp)
-    if (!right) this.stale.push(`slot ${slot} ${when}: stamp ${stamp}, found ${new Set(found)}`)
+    if (!right)
+      this.stale.push(`slot ${slot} ${when}: stamp ${stamp}, found ${[...new Set(found)]}`)
     return right
   }
 
