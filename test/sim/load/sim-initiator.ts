@@ -115,6 +115,15 @@ export class SimInitiator {
     await this.#perform(this.#write(lba, 1))
   }
 
+  async compareAndWrite(lba: number): Promise<void> {
+    await this.#perform(this.#compare(lba, this.#known.get(lba) ?? 0))
+  }
+
+  /** Gives back the page that the block is in. */
+  async freePage(lba: number): Promise<void> {
+    await this.#perform(this.#freePage(lba))
+  }
+
   async #work(): Promise<void> {
     const { chance, thinkMs } = this.options
     while (!this.#stopping) {
@@ -137,7 +146,7 @@ export class SimInitiator {
       [weights.large, () => this.#write(lba, Math.min(8 + chance.below(200), volume.blocks - lba))],
       [weights.unmap, () => (chance.happens(0.3) ? this.#freePage(lba) : this.#unmap(lba, blocks))],
       [weights.same, () => this.#same(lba, blocks)],
-      [weights.compare, () => this.#compare(lba)],
+      [weights.compare, () => this.#compare(lba, this.#expected(lba))],
       [weights.flush, () => this.#flush()],
     ]
     const sum = kinds.reduce((total, [weight]) => total + weight, 0)
@@ -197,10 +206,14 @@ export class SimInitiator {
     return this.#unmap(lba - (lba % pageBlocks), pageBlocks)
   }
 
-  /** Expects what this initiator saw there last. */
-  #compare(lba: number): Draft {
-    const { volume, chance, history } = this.options
-    const expected = chance.happens(0.8) ? (this.#known.get(lba) ?? 0) : 0
+  /** What this initiator saw there last, or what nobody wrote. */
+  #expected(lba: number): number {
+    const { chance } = this.options
+    return chance.happens(0.8) ? (this.#known.get(lba) ?? 0) : 0
+  }
+
+  #compare(lba: number, expected: number): Draft {
+    const { volume, history } = this.options
     const isSame = history.operations.get(expected)?.same === true
     const stamp = { volume: volume.number, lba, operation: expected }
     return {

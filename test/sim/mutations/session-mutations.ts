@@ -45,8 +45,8 @@ export const sessionMutations: readonly Mutation[] = [
     guard: 'front connection alive',
     theme: 'stuckFront',
     file: 'initiator-shim/front/liveness.js',
-    before: 'return ageMs <= shim.proofMs;',
-    after: 'return true;',
+    before: 'ageMs <= shim.proofMs;',
+    after: 'true;',
   },
   {
     guard: 'front connection alive: older sessions answer or end before a login',
