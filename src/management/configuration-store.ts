@@ -57,6 +57,7 @@ export class ConfigurationStore {
   readonly #keyValue: KeyValue
   #counter: Generation
   #failure: Error | undefined
+  #checking: Promise<void> | undefined
   #tellFailure: (error: Error) => void = () => undefined
   /** Resolves when nothing can be committed any more: the owner must start anew. */
   readonly failed: Promise<Error> = new Promise((resolve) => {
@@ -237,6 +238,15 @@ export class ConfigurationStore {
     this.#fences.delete(volumeId)
   }
 
+  /** Rejects, and nothing is committed any more, where another manager has taken the store over. */
+  checkTerm(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    this.#checking ??= this.#checkTerm().finally(() => {
+      this.#checking = undefined
+    })
+    return this.#checking
+  }
+
   close(): Promise<void> {
     this.#failure ??= new StorageError('conflict', 'the configuration store is closed')
     return this.#keyValue.close()
@@ -250,12 +260,25 @@ export class ConfigurationStore {
     ]
     try {
       const applied = await this.#keyValue.transact({ ...transaction, require })
-      if (!applied) throw new StorageError('conflict', 'another manager has taken over the store')
+      if (!applied) throw takenOver()
     } catch (error) {
-      this.#failure ??= toError(error)
-      this.#tellFailure(this.#failure)
-      throw this.#failure
+      throw this.#fail(error)
     }
+  }
+
+  async #checkTerm(): Promise<void> {
+    try {
+      const value = await this.#keyValue.get(termKey)
+      if (value === undefined || parseNumber(termKey, value) !== this.term) throw takenOver()
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  #fail(error: unknown): Error {
+    this.#failure ??= toError(error)
+    this.#tellFailure(this.#failure)
+    return this.#failure
   }
 
   async #read(): Promise<void> {
@@ -283,6 +306,10 @@ export class ConfigurationStore {
       }
     }
   }
+}
+
+function takenOver(): StorageError {
+  return new StorageError('conflict', 'another manager has taken over the store')
 }
 
 function encodeNumber(value: number): Buffer {

@@ -46,6 +46,7 @@ import { ServerRegistry } from './server-registry.ts'
 import { SharedStates } from './shared-state.ts'
 import { ShutOutTimes } from './shut-out.ts'
 import { Space } from './space.ts'
+import { Succession } from './succession.ts'
 import { Suspicions } from './suspicions.ts'
 import { Volumes } from './volumes.ts'
 import { roomWarnings, volumeWarnings } from './warnings.ts'
@@ -102,6 +103,7 @@ export class Manager {
     this.#ports = ports
     this.#store = store
     this.#waiters = new MapWaiters(clock)
+    const succession = new Succession({ store, log })
     this.#conditions = new Conditions(clock)
     this.#registry = new ServerRegistry({
       store,
@@ -109,6 +111,7 @@ export class Manager {
       clock,
       log,
       heard: (facts, volumes) => {
+        succession.heard(volumes)
         this.#conditions.heard(facts, volumes)
         this.#volumes.heard(facts, volumes)
       },
@@ -158,7 +161,7 @@ export class Manager {
       health: this.#health,
       recovery: this.#recovery,
       nextOrder: () => this.#nextOrder(),
-      client: (serverId) => registry.client(serverId),
+      client: (serverId) => succession.attentive(registry.client(serverId)),
       isDead: (serverId) => registry.isDead(serverId),
       nameOf: (serverId) => registry.nameOf(serverId),
       handOut,

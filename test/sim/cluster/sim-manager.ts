@@ -12,7 +12,6 @@ import type { Surroundings } from './surroundings.ts'
 export const managerControl = 'm:7000'
 const managementPath = ['ma:3260']
 const restartMs = 300
-const leftBehindMs = 1_500
 
 export class SimManager {
   readonly machine: Machine
@@ -48,15 +47,14 @@ export class SimManager {
   }
 
   /**
-   * The running one stands still for `ms`, and another one takes its place. The former goes on for a
-   * while then, without knowing: a store that several managers share would soon tell it.
+   * The running one stands still for `ms`, and another one takes its place. The former goes on then,
+   * without knowing, until its store or a server tells it.
    */
   replace(ms: number): void {
     const former = this.#process
     if (former === undefined || !former.alive) return
     this.#around.world.note('the manager is replaced')
     former.stop(ms)
-    this.#around.world.after(ms + leftBehindMs, () => former.kill())
     this.#around.network.release(former)
     this.#around.rpc.release(former)
     this.#begin()

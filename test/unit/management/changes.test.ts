@@ -5,7 +5,12 @@
 import t, { type Test } from 'tap'
 import { StorageError } from '../../../src/base/errors.ts'
 import type { VolumeReply } from '../../../src/control/messages/admin.ts'
+import { adminClient } from '../../../src/control/services.ts'
+import { Manager } from '../../../src/management/manager.ts'
 import { ControlCluster } from '../../support/control-cluster.ts'
+import { MemoryNetwork } from '../../support/memory-network.ts'
+import { quietLog } from '../../support/quiet-log.ts'
+import { seededRandom } from '../../support/seeded-random.ts'
 import { otherClient, testClient } from '../../support/volume-maps.ts'
 
 const mib = 1024 * 1024
@@ -314,4 +319,43 @@ await t.test('what servers ask of a manager that does not know them', async (t) 
   await cluster.clock.advance(5_000)
   t.strictSame(states(cluster, volumeId), ['unconfirmed', 1])
   t.equal(cluster.servers[0]!.store.replicas.size, 1, 'the data are kept')
+})
+
+/** The store has another manager now; the former one has not heard of it. */
+async function succeeded(t: Test) {
+  const { cluster, volumeId } = await started(t)
+  const former = cluster.manager!
+  const host = cluster.net.host('successor')
+  const ports = { keyValue: cluster.store, rpc: host, network: new MemoryNetwork() }
+  const successor = await Manager.start(
+    { ...ports, clock: cluster.clock, random: seededRandom(2), log: quietLog },
+    { control: 'successor:1', portals: [] },
+  )
+  t.teardown(() => host.kill())
+  const admin = adminClient(cluster.net.host('admin').channel('successor:1'))
+  const request = { volume: 'v', client: testClient }
+  const { map } = await cluster.run(admin.fence(request, 9_000))
+  t.strictSame(states(cluster, volumeId), [map.generation, map.generation])
+  return { cluster, former, successor, request }
+}
+
+await t.test(
+  'a manager with nothing to write hears from servers that it was succeeded',
+  async (t) => {
+    const { cluster, former, successor } = await succeeded(t)
+    let other = false
+    void successor.storeFailed.then(() => {
+      other = true
+    })
+    t.match(await cluster.run(former.storeFailed, 5_000), /taken over/)
+    t.notOk(other, 'the other one goes on')
+  },
+)
+
+await t.test('a manager whose order is refused looks whether it was succeeded', async (t) => {
+  const { cluster, former, request } = await succeeded(t)
+  const refused = cluster.admin.fence({ ...request, client: otherClient }, 9_000)
+  refused.catch(() => undefined)
+  // Sooner than it asks servers for their state by itself.
+  t.match(await cluster.run(former.storeFailed, 100), /taken over/)
 })
