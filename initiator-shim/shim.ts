@@ -115,6 +115,7 @@ export class Shim {
         gateway: { group: gateway.group, addresses: () => this.#addresses },
       }),
       serves: () => this.#served(),
+      sessions: () => this.#portal.sessions.length,
       named: () => this.#offered().some(({ namesUs }) => namesUs),
     })
     const host = new FrontHost({

@@ -17,6 +17,8 @@ export interface AttendanceOptions {
   readonly configuration: ConfigurationClient
   readonly clock: Clock
   readonly serves: () => readonly ServedInitiator[]
+  /** Of initiators. */
+  readonly sessions: () => number
   /** Some map names this front end. */
   readonly named: () => boolean
 }
@@ -106,11 +108,12 @@ export class Attendance {
   }
 
   async #attend(): Promise<void> {
-    const { client, configuration, serves } = this.#options
+    const { client, configuration, serves, sessions } = this.#options
     const gateway = this.#own()
     const request = {
       client,
       serves: serves(),
+      sessions: sessions(),
       leaving: this.#leaving,
       ...(gateway !== undefined && { gateway }),
     }

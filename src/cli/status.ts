@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { ReplicaStatus, StatusReply, VolumeStatus } from '../control/messages/admin.ts'
 import { clusterInitiators } from './cluster-initiators.ts'
 import { exitCode } from './exit-codes.ts'
+import { gatewayJson, gatewayTable } from './gateway-table.ts'
 import { initiatorTable, type VolumeInitiator } from './initiator-table.ts'
 import {
   addVerb,
@@ -18,6 +19,11 @@ import { printShimStatus } from './shim-status.ts'
 import { shutOutText } from './shut-out-text.ts'
 import { approximateSize } from './size.ts'
 
+const statusHelp = `
+Servers, volumes with their copies, and gateways: the portals of each, the sessions that initiators
+have with it, and for how many initiators of which volumes it is the active one. What needs a person
+is marked with "!", and the exit status is 1 then. --shim also takes the status address of a gateway.`
+
 interface StatusOptions extends VerbOptions {
   readonly shim?: string
 }
@@ -25,6 +31,7 @@ interface StatusOptions extends VerbOptions {
 export function addStatusCommand(program: Command): void {
   addVerb(program, 'status', 'the state of the whole system')
     .option('--shim <HOST:PORT>', 'of this shim, at its status address, instead of the manager')
+    .addHelpText('after', statusHelp)
     .action(printStatus)
 }
 
@@ -104,6 +111,7 @@ function statusJson(status: StatusReply, problems: readonly string[]) {
       connections: status.relayedConnections,
       connectionsTotal: status.relayedConnectionsTotal,
     },
+    gateways: status.gateways.map(gatewayJson),
     reports: status.reports,
     warnings: status.warnings,
     problems,
@@ -159,6 +167,7 @@ export function statusLines(
     '',
     ...table(['volume', 'size', 'generation', 'change', 'copies', 'shut out'], volumes),
     ...recovering,
+    ...gatewayTable(status.gateways),
     ...initiatorTable(initiators),
     '',
     ...status.warnings.map((warning) => `warning: ${warning}`),

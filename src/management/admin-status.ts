@@ -1,5 +1,11 @@
 /** The whole state for people and scripts: what is, what is pending, what to worry about. */
-import type { FenceStatus, ServerStatus, ShutOut, StatusReply } from '../control/messages/admin.ts'
+import type {
+  FenceStatus,
+  GatewayStatus,
+  ServerStatus,
+  ShutOut,
+  StatusReply,
+} from '../control/messages/admin.ts'
 import type { ReportRequest } from '../control/messages/client.ts'
 import type { VolumeAdmin } from './admin-volumes.ts'
 import type { ConfigurationStore } from './configuration-store.ts'
@@ -19,6 +25,7 @@ export interface StatusSources {
   readonly watching: number
   readonly relayed: { readonly now: number; readonly total: number }
   readonly managementPath: readonly string[]
+  readonly gateways: readonly GatewayStatus[]
   readonly reports: readonly (ReportRequest & { readonly wallMs: number })[]
 }
 
@@ -48,6 +55,7 @@ export function statusReply(sources: StatusSources): StatusReply {
       return { ...report, server: nameOf(serverId), wallMs: Math.round(wallMs) }
     }),
     managementPath: sources.managementPath,
+    gateways: sources.gateways,
   }
 }
 

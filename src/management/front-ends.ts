@@ -8,6 +8,7 @@
  */
 import { StorageError } from '../base/errors.ts'
 import { frontEnds as limits } from '../base/limits.ts'
+import type { GatewayStatus } from '../control/messages/admin.ts'
 import type {
   ActivateFrontEndReply,
   ActivateFrontEndRequest,
@@ -30,6 +31,8 @@ export interface FrontEndsContext {
 /** One front end, as it was heard. */
 interface Heard {
   gateway: Gateway | undefined
+  /** Of initiators. */
+  sessions: number
   atMs: number
   left: boolean
   /** When it was last known to serve an initiator, by volume and name. */
@@ -48,13 +51,14 @@ export class FrontEnds {
   }
 
   /** Rejects a gateway whose portal group another one has. */
-  attend({ client, gateway, serves, leaving }: AttendRequest): AttendReply {
+  attend({ client, gateway, serves, leaving, sessions = 0 }: AttendRequest): AttendReply {
     this.#checkGroup(client, gateway)
     const heard = this.#of(client)
     const nowMs = this.#context.clock.nowMs()
     heard.atMs = nowMs
     heard.left = leaving
     heard.gateway = gateway
+    heard.sessions = sessions
     for (const { volumeId, initiator } of leaving ? [] : serves) {
       heard.servedAtMs.set(served(volumeId, initiator), nowMs)
     }
@@ -72,6 +76,20 @@ export class FrontEnds {
       if (heard.gateway !== undefined && this.#serves(heard)) found.push(heard.gateway)
     }
     return found.sort((left, right) => left.group - right.group)
+  }
+
+  /** The same with what goes through them, for people. */
+  get status(): GatewayStatus[] {
+    const maps = this.#context.volumes.all.map(({ map }) => map)
+    return this.gateways.map((gateway) => ({
+      ...gateway,
+      sessions: this.#heard.get(gateway.client)?.sessions ?? 0,
+      active: maps.flatMap(({ name, activeFrontEnds }) => {
+        const through = activeFrontEnds.filter(({ client }) => client === gateway.client)
+        const initiators = through.map(({ initiator }) => initiator)
+        return initiators.length === 0 ? [] : [{ volume: name, initiators }]
+      }),
+    }))
   }
 
   /** By a front end. Answers with the newest map whether or not the change was made. */
@@ -139,6 +157,7 @@ export class FrontEnds {
     if (heard === undefined) {
       heard = {
         gateway: undefined,
+        sessions: 0,
         atMs: Number.NEGATIVE_INFINITY,
         left: false,
         servedAtMs: new Map(),

@@ -359,6 +359,7 @@ export class Manager {
       relayed: this.#path.relayed,
       managementPath: this.#path.addresses,
       reports: this.#reports.all,
+      gateways: this.#frontEnds.status,
     })
   }
 }

@@ -203,6 +203,20 @@ t.test('tcmu-runner#341: two hosts that see different paths go on without a boun
     activeFrontEnds.find(({ initiator }) => initiator.endsWith(host))?.client
   t.same([activeOf(before, 'esx-a'), activeOf(before, 'esx-b')], [one.client, one.client])
   t.same([activeOf(after, 'esx-a'), activeOf(after, 'esx-b')], [two.client, one.client])
+  const shown = async () => (await cluster.admin.status({}, deadlineMs)).gateways
+  await eventually('the lost session is told of', async () => {
+    return (await shown()).some(({ client, sessions }) => client === one.client && sessions === 1)
+  })
+  const { gateways } = (await cluster.verb(['status'])) as { gateways: readonly object[] }
+  const active = (host: string) => [{ volume, initiators: [`iqn.2026-11.example:${host}`] }]
+  t.match(
+    new Set(gateways),
+    new Set([
+      { client: one.client, portals: [one.portal], sessions: 1, active: active('esx-b') },
+      { client: two.client, portals: [two.portal], sessions: 2, active: active('esx-a') },
+    ]),
+    'the status says so',
+  )
   for (const gateway of [one, two]) await gateway.process.stop()
 })
 

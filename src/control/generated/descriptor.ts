@@ -495,6 +495,50 @@ export const descriptor = {
               "type": "string",
               "id": 12,
               "protoName": "management_path"
+            },
+            "gateways": {
+              "rule": "repeated",
+              "type": "GatewayStatus",
+              "id": 13
+            }
+          }
+        },
+        "GatewayStatus": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "group": {
+              "type": "uint32",
+              "id": 2
+            },
+            "addresses": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 3
+            },
+            "sessions": {
+              "type": "uint32",
+              "id": 4
+            },
+            "active": {
+              "rule": "repeated",
+              "type": "ActiveInitiators",
+              "id": 5
+            }
+          }
+        },
+        "ActiveInitiators": {
+          "fields": {
+            "volume": {
+              "type": "string",
+              "id": 1
+            },
+            "initiators": {
+              "rule": "repeated",
+              "type": "string",
+              "id": 2
             }
           }
         },
@@ -1896,6 +1940,10 @@ export const descriptor = {
             "leaving": {
               "type": "bool",
               "id": 4
+            },
+            "sessions": {
+              "type": "uint32",
+              "id": 5
             }
           }
         },

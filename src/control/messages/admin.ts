@@ -160,6 +160,24 @@ export interface StatusReply {
   readonly relayedConnectionsTotal: number
   readonly reports: readonly ClientReport[]
   readonly managementPath: readonly string[]
+  readonly gateways: readonly GatewayStatus[]
+}
+/** A gateway that serves. */
+export interface GatewayStatus {
+  /** InitiatorName under which it logs in to storage servers. */
+  readonly client: string
+  /** TargetPortalGroupTag. */
+  readonly group: number
+  /** iSCSI portals. */
+  readonly addresses: readonly string[]
+  /** Of initiators. */
+  readonly sessions: number
+  readonly active: readonly ActiveInitiators[]
+}
+/** Those that work on a volume through the gateway; it is in standby for all others. */
+export interface ActiveInitiators {
+  readonly volume: string
+  readonly initiators: readonly string[]
 }
 export interface VolumeStatus {
   readonly name: string

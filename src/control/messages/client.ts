@@ -113,6 +113,8 @@ export interface AttendRequest {
   readonly serves: readonly ServedInitiator[]
   /** It stops. */
   readonly leaving: boolean
+  /** Of initiators, with any volume. */
+  readonly sessions?: number
 }
 export interface AttendReply {
   readonly gateways: readonly Gateway[]

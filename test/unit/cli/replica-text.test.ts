@@ -100,6 +100,25 @@ const status: StatusReply = {
   relayedConnectionsTotal: 3,
   reports: [],
   managementPath: ['10.0.0.9:3260'],
+  gateways: [
+    {
+      client: 'iqn.2026-11.example:g1',
+      group: 17,
+      addresses: ['10.0.0.1:3261', '10.0.1.1:3261'],
+      sessions: 3,
+      active: [
+        { volume: 'db', initiators: ['iqn.2026-11.example:a', 'iqn.2026-11.example:b'] },
+        { volume: 'one', initiators: ['iqn.2026-11.example:a'] },
+      ],
+    },
+    {
+      client: 'iqn.2026-11.example:g2',
+      group: 4_711,
+      addresses: ['10.0.0.2:3261'],
+      sessions: 0,
+      active: [],
+    },
+  ],
 }
 
 await t.test('status', async (t) => {
@@ -126,6 +145,10 @@ await t.test('status', async (t) => {
     'db          0  s1      primary  in-sync  8 MiB to be compared',
     'db          0  s2      copy     syncing  [#####...............]  25 % 75 MiB behind, 2 MiB/s, 38 s left',
     'db          0  s3      copy     gone     512 B behind, the disk returned errors, replaced in 9 min',
+    '',
+    'GATEWAY                      GROUP  SESSIONS  ACTIVE FOR (INITIATORS)',
+    '10.0.0.1:3261 10.0.1.1:3261     17         3  db (2) one (1)',
+    '10.0.0.2:3261                 4711         0  none',
     '',
     'warning: volume db: the copy on s3 is gone',
     ...problems.map((problem) => `! ${problem}`),
