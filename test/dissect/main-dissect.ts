@@ -55,7 +55,10 @@ async function underCapture(name: string, directory: string): Promise<Outcome> {
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   const test = join(testDirectory, `${name}${suffix}`)
-  const { code, stdout } = await run(process.execPath, [test], { timeoutMs: testDeadlineMs })
+  const { code, stdout } = await run(process.execPath, [test], {
+    timeoutMs: testDeadlineMs,
+    env: { ...process.env, TAP_TIMEOUT: `${testDeadlineMs / 1_000}` },
+  })
   dumpcap.kill('SIGINT')
   await dumpcap.exited
   const { stderr } = dumpcap
