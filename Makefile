@@ -70,7 +70,7 @@ sim: build ## simulate whole clusters under faults, one a seed (SEED=1 SEEDS=200
 mutations: build ## take guards out of copies of the program; the simulator must notice (ARGS='--only term')
 	node dist/test/sim/main-mutations.js $(ARGS)
 
-chaos: build deps ## kill, stop and cut off what serves a mirrored volume (ARGS='--rounds 200' or '--power-losses 100')
+chaos: build deps ## kill, stop, cut off what serves a mirror (ARGS='--rounds 200 --gateways-only' or '--power-losses 100')
 	node dist/test/chaos/main-chaos.js $(ARGS)
 
 interop: test-interop ## real initiators, crashes, cut paths; against real processes

@@ -31,6 +31,8 @@ export interface ChaosOptions {
   readonly kinds?: readonly Fault[]
   /** Drawn by chance, every kind equally often; without it each kind once, in its order. */
   readonly rounds?: number
+  /** The longest time for which something is dead or cut off. What is stopped is so for 10 s. */
+  readonly longestMs?: number
   readonly tell: (round: Round, index: number) => void
   /** Called after rounds with a long stall, with what all processes have said up to then. */
   readonly slow?: (index: number, said: string) => void
@@ -61,10 +63,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
 }
 
 async function run(options: ChaosOptions, made: (scene: Scene) => void): Promise<ChaosResult> {
-  const { seed, rounds, tell, slow, gatewaysOnly = false } = options
+  const { seed, rounds, tell, slow, gatewaysOnly = false, longestMs = 8_000 } = options
   const random = seededFractions(seed)
   const scene = await Scene.set(
-    { shim: !gatewaysOnly, gateways: true, random, logs: slow !== undefined },
+    { shim: !gatewaysOnly, gateways: true, random, longestMs, logs: slow !== undefined },
     made,
   )
   for (const load of scene.loads) load.start()

@@ -10,7 +10,6 @@ import type { Member, Scene } from './scene.ts'
 
 /** Longer than any lease and any deadline on the way. */
 const stoppedMs = 10_000
-const longestCutMs = 8_000
 const longestManagerDeathMs = 3_000
 
 export interface Fault {
@@ -99,10 +98,13 @@ function managerPaths({ managerPath }: Member['server']): Relay[] {
   return [managerPath.toManager, managerPath.toServer]
 }
 
-async function killServer({ cluster, random }: Scene, { server }: Member): Promise<void> {
+async function killServer(
+  { cluster, random, longestMs }: Scene,
+  { server }: Member,
+): Promise<void> {
   server.process.kill('SIGKILL')
   await server.process.exited
-  await sleep(random() * longestCutMs)
+  await sleep(random() * longestMs)
   await cluster.restartServer(server)
 }
 
@@ -119,14 +121,14 @@ export async function stop(process: PalisadeProcess): Promise<void> {
   process.kill('SIGCONT')
 }
 
-export async function cut({ random }: Scene, paths: readonly Relay[]): Promise<void> {
+export async function cut({ random, longestMs }: Scene, paths: readonly Relay[]): Promise<void> {
   for (const path of paths) await path.stop()
-  await sleep(random() * longestCutMs)
+  await sleep(random() * longestMs)
   for (const path of paths) await path.resume()
 }
 
-export async function hang({ random }: Scene, paths: readonly Relay[]): Promise<void> {
+export async function hang({ random, longestMs }: Scene, paths: readonly Relay[]): Promise<void> {
   for (const path of paths) path.hang()
-  await sleep(random() * longestCutMs)
+  await sleep(random() * longestMs)
   for (const path of paths) path.release()
 }

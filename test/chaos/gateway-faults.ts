@@ -7,7 +7,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { cut, type Fault, hang, stop } from './faults.ts'
 import type { Scene } from './scene.ts'
 
-const longestDeathMs = 8_000
 const parkedWithinMs = 10_000
 const movedWithinMs = 30_000
 const longestAfterMoveMs = 3_000
@@ -31,11 +30,11 @@ const kinds: readonly Fault[] = [
 
 export const gatewayFaults: readonly Fault[] = kinds.map((kind) => ({ ...kind, needs: 'gateways' }))
 
-async function killGateway({ activeGateway, cluster, random }: Scene): Promise<void> {
+async function killGateway({ activeGateway, cluster, random, longestMs }: Scene): Promise<void> {
   const { front } = activeGateway
   front.process.kill('SIGKILL')
   await front.process.exited
-  await sleep(random() * longestDeathMs)
+  await sleep(random() * longestMs)
   await cluster.restartShim(front)
 }
 

@@ -59,6 +59,7 @@ export interface SceneOptions {
   readonly gateways: boolean
   /** From 0 up to 1. */
   readonly random: () => number
+  readonly longestMs: number
   /** Processes log what they do, for `cluster.said`. */
   readonly logs: boolean
 }
@@ -66,15 +67,18 @@ export interface SceneOptions {
 export class Scene {
   readonly cluster: HandCluster
   readonly random: () => number
+  /** Longest time for which something is dead or cut off. */
+  readonly longestMs: number
   readonly members: Member[] = []
   readonly gateways: Gateway[] = []
   readonly loads: Load[] = []
   #shim: HandShim | undefined
   #host: MultipathWriter | undefined
 
-  private constructor(cluster: HandCluster, random: () => number) {
+  private constructor(cluster: HandCluster, { random, longestMs }: SceneOptions) {
     this.cluster = cluster
     this.random = random
+    this.longestMs = longestMs
   }
 
   /** `begun` is given the scene, to be killed, before there is more than a cluster in it. */
@@ -84,7 +88,7 @@ export class Scene {
       relayed: true,
       logLevel: options.logs ? 'info' : 'warn',
     })
-    const scene = new Scene(cluster, options.random)
+    const scene = new Scene(cluster, options)
     try {
       begun(scene)
       await scene.#startFronts(options)
