@@ -12,7 +12,7 @@ export const copyMutations: readonly Mutation[] = [
   },
   {
     guard: 'writes under the range lock',
-    theme: 'halfWritten',
+    theme: 'atOnce',
     file: 'targets/mirror/mirrored-store.js',
     before: "const lock = how === 'shared' ? locks.read(lba, blocks) : locks.write(lba, blocks);",
     after: 'const lock = locks.read(lba, blocks);',

@@ -58,7 +58,6 @@ export const overtaken: Theme = {
     const { places } = script
     const [primary, ...others] = script.copies
     const half = chance.pick(others)
-    const [shim] = cluster.shims
     await script.write(places)
     await script.initiator.flush()
     await script.pass(clearedMs)
@@ -68,8 +67,7 @@ export const overtaken: Theme = {
     cluster.undoLater(8_000, goOn)
     void script.write(places)
     await script.pass(170)
-    cluster.shimKilled(shim!)
-    cluster.undoLater(9_000, () => shim!.start())
+    script.loseClient()
     for (const server of [primary!, half]) server.kill()
     goOn()
     await script.pass(20)

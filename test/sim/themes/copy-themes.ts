@@ -18,21 +18,43 @@ export const halfWritten: Theme = {
   },
 }
 
-/** So, with the first writes ever, whose marks are not there yet. */
+/** Writes to one place are under way at once: which of them is the last one is the same everywhere. */
+export const atOnce: Theme = {
+  mirrors: true,
+  plan: (chance) => scripted(chance, { copies: 2, regions: 4 }),
+  run: async (cluster, chance) => {
+    const script = new Script(cluster, chance)
+    const { disk } = chance.pick(cluster.servers)
+    await script.write(script.places)
+    disk.faults.lateMs = chance.pick([0, 5, 50])
+    for (let i = 0; i < 3; i++) {
+      const often = [...script.places, ...script.places, ...script.places]
+      await script.write(chance.shuffled(often))
+    }
+  },
+}
+
+/** The first write ever in a region is on one copy only, and its mark is not on the disk yet. */
 export const firstWrites: Theme = {
   mirrors: true,
-  plan: (chance) => {
-    const volumes = [{ name: 'v1', pages: 400, stripe: 0, mirror: 2, leaseMs: 500 }]
-    const load = weights({ letGo: 1, read: 0.3 })
-    const hot = { hotPlaces: 5, volumes, thinkMs: 15 }
-    return dense(chance, { ...hot, weights: load, loadMs: 600, workers: 3 }, 2)
-  },
-  run: (cluster, chance) => {
-    slowOne(cluster, chance)
-    cluster.world.after(chance.between(15, 250), () => {
-      for (const initiator of cluster.initiators) initiator.stopLoad()
-      stopAll(cluster, chance)
-    })
+  plan: (chance) => scripted(chance, { copies: 2, regions: 2 }, { weights: letGo }),
+  run: async (cluster, chance) => {
+    const script = new Script(cluster, chance)
+    const [primary, other] = script.copies
+    const [first, second] = script.places
+    await script.write([first!])
+    const unmark = primary!.disk.hold(script.maskFile)
+    const goOn = cluster.links.hold([primary!.name], [other!.name])
+    cluster.undoLater(3_000, unmark)
+    void script.write([second!])
+    await script.pass(chance.between(3, 12))
+    script.loseClient()
+    primary!.kill()
+    unmark()
+    goOn()
+    await script.pass(chance.between(5, 200))
+    script.restart(primary!)
+    await script.pass(chance.between(300, 600))
   },
 }
 
@@ -44,15 +66,13 @@ export const seenTooEarly: Theme = {
     const script = new Script(cluster, chance)
     const [primary, other] = script.copies
     const [lba] = script.places
-    const [shim] = cluster.shims
     await script.write([lba!])
     cluster.undoLater(9_000, cluster.links.hold([primary!.name], [other!.name]))
     void script.write([lba!])
     await script.pass(chance.between(2, 8))
     void script.reader.read(lba!)
     await script.pass(chance.between(5, 200))
-    cluster.shimKilled(shim!)
-    cluster.undoLater(9_000, () => shim!.start())
+    script.loseClient()
     await script.gone(primary!)
     await script.reader.read(lba!)
   },
@@ -124,7 +144,6 @@ export const givenUp: Theme = {
     const script = new Script(cluster, chance)
     const [primary, other] = script.copies
     const [lba] = script.places
-    const [shim] = cluster.shims
     await script.write([lba!])
     cluster.undoLater(500, cluster.links.slow([primary!.name], [other!.name], 80))
     void script.write([lba!])
@@ -132,8 +151,7 @@ export const givenUp: Theme = {
     cluster.fences.fenceClient(1, 2, 100)
     await script.pass(chance.between(5, 40))
     cluster.network.resetBetween(primary!.name, other!.name)
-    cluster.shimKilled(shim!)
+    script.loseClient()
     await script.pass(2_000)
-    shim!.start()
   },
 }

@@ -84,14 +84,12 @@ export const unsent: Theme = {
   run: async (cluster, chance) => {
     const script = new Script(cluster, chance)
     const [primary, other] = script.copies
-    const [shim] = cluster.shims
     await fill(script)
     const goOn = cluster.links.hold([primary!.name], [other!.name])
     cluster.undoLater(8_000, goOn)
     void script.write([chance.pick(script.places)])
     await script.pass(chance.between(3, 12))
-    cluster.shimKilled(shim!)
-    cluster.undoLater(8_000, () => shim!.start())
+    script.loseClient()
     await script.until(() => !script.isInSync(other!))
     goOn()
     await script.until(() => script.isInSync(other!))

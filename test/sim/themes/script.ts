@@ -94,6 +94,18 @@ export class Script {
     return this.#replicas.some((each) => each.serverId === serverId && each.state === 'in-sync')
   }
 
+  /** The file of region masks on every copy. */
+  get maskFile(): string {
+    return `masks/${this.cluster.maps.all.get(1)?.segments[0]?.segmentId}`
+  }
+
+  /** The first client is away until faults are over. */
+  loseClient(): void {
+    const [shim] = this.cluster.shims
+    this.cluster.shimKilled(shim!)
+    this.cluster.undoLater(Number.MAX_SAFE_INTEGER, () => shim!.start())
+  }
+
   async gone(server: SimServer): Promise<void> {
     server.kill()
     await this.until(() => !this.isInSync(server))
