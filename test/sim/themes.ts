@@ -6,6 +6,7 @@
 import * as clearing from './themes/clearing-themes.ts'
 import * as configuration from './themes/configuration-themes.ts'
 import * as copies from './themes/copy-themes.ts'
+import * as disks from './themes/disk-themes.ts'
 import * as gateways from './themes/gateway-themes.ts'
 import * as leases from './themes/lease-themes.ts'
 import * as masks from './themes/mask-themes.ts'
@@ -21,6 +22,7 @@ export const themes = {
   ...configuration,
   ...sessions,
   ...stores,
+  ...disks,
   ...gateways,
 } as const satisfies Record<string, Theme>
 

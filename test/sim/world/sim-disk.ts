@@ -28,7 +28,12 @@ export interface DiskFaults {
   /** Reads of user data fail with this probability. */
   failingReads: number
   failingWrites: number
+  /** So many writes of user data go to another place than they should. */
+  misdirected: number
 }
+
+/** So far from its place does a write land that goes astray. */
+const strayBytes = [512, 4096, 65_536]
 
 export class SimDisk {
   readonly machine: Machine
@@ -40,6 +45,7 @@ export class SimDisk {
     failingFlushes: 0,
     failingReads: 0,
     failingWrites: 0,
+    misdirected: 0,
   }
   readonly #files = new Map<string, SimFile>()
   readonly #underWay = new Map<SimProcess, Set<() => void>>()
@@ -125,8 +131,8 @@ export class SimDisk {
     if (known !== undefined) return known
     const underWay = new Set<() => void>()
     this.#underWay.set(process, underWay)
-    process.onDeath((death) => {
-      const effects = [...underWay].filter(() => death === 'kill' && this.chance.happens(0.5))
+    process.onDeath(() => {
+      const effects = [...underWay].filter(() => this.chance.happens(0.5))
       underWay.clear()
       this.#underWay.delete(process)
       for (const effect of effects) tryOut(effect)
@@ -196,8 +202,21 @@ class SimFile {
     if (faults.failingWrites > 0 && chance.happens(faults.failingWrites)) {
       throw new StorageError('io-error', `${this.name}: the test lets a write fail`)
     }
-    this.#seen.write(bytes, offsetBytes)
-    this.#pending.push({ bytes, offsetBytes })
+    const at = this.#misdirected(offsetBytes, bytes.length)
+    this.#seen.write(bytes, at)
+    this.#pending.push({ bytes, offsetBytes: at })
+  }
+
+  /** Where it lands. */
+  #misdirected(offsetBytes: number, lengthBytes: number): number {
+    const { faults, chance, machine } = this.#disk
+    if (faults.misdirected === 0 || this.name !== 'pages') return offsetBytes
+    const ways = [-1, 1].map((way) => offsetBytes + way * chance.pick(strayBytes))
+    const at = ways.find((to) => to >= 0 && to + lengthBytes <= this.sizeBytes)
+    if (at === undefined) return offsetBytes
+    faults.misdirected--
+    machine.world.note(`${machine.name}: a write lands ${at - offsetBytes} bytes off its place`)
+    return at
   }
 
   /** The first so many writes that were ever made. */
