@@ -196,6 +196,15 @@ const slowDisk: Fault = (cluster, chance) => {
   })
 }
 
+/** Reads and writes of user data have their effect long after those that came later. */
+const lateDisk: Fault = (cluster, chance) => {
+  const { faults } = chance.pick(cluster.servers).disk
+  faults.lateMs = chance.skewed(10, 3_000)
+  forAWhile(cluster, chance.skewed(100, 3_000), () => {
+    faults.lateMs = 0
+  })
+}
+
 /** What was begun under a session that is lost is still under way when the next one begins. */
 const resetWhileSlow: Fault = (cluster, chance) => {
   slowDisk(cluster, chance)
@@ -307,6 +316,7 @@ const faults = {
   stallFront,
   slowLinks,
   slowDisk,
+  lateDisk,
   resetWhileSlow,
   fenceWhileSlow,
   slowStore,
