@@ -8,6 +8,7 @@ import type { HandCluster } from '../support/hand-cluster.ts'
 
 export const volume = 'data'
 const second = 'second'
+const copies = 2
 const MIB = 1024 * 1024
 const callMs = 30_000
 const togetherMs = 60_000
@@ -56,7 +57,7 @@ export class Administrator {
   async create(name: string, sizeBytes: number): Promise<void> {
     const done = name === volume ? this.#bytes.becoming(sizeBytes) : this.#isThere.becoming(true)
     const policies = { stripe: 0, stalePolicy: 'reject', holdMs: 0, leaseMs: 0 } as const
-    const request = { name, sizeBytes, partitions: [], mirror: 2, ...policies }
+    const request = { name, sizeBytes, partitions: [], mirror: copies, ...policies }
     await this.#cluster.admin.createVolume(request, callMs)
     done()
   }
@@ -109,9 +110,11 @@ export class Administrator {
     for (;;) {
       const { volumes } = await this.#cluster.admin.status({}, callMs)
       const replicas = volumes.flatMap((each) => each.replicas)
+      // A volume that grew has more segments than one.
+      const segments = new Set(replicas.map(({ segmentId }) => segmentId))
       const inSync = replicas.filter(({ state }) => state === 'in-sync').length
       const settled = volumes.every(({ change, behind }) => change === '' && behind.length === 0)
-      if (settled && inSync === 2 * volumes.length) return volumes
+      if (settled && inSync === copies * segments.size && segments.size > 0) return volumes
       if (Date.now() > deadline) throw new Error(`copies stay apart: ${JSON.stringify(volumes)}`)
       await sleep(20)
     }

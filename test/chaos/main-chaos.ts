@@ -134,14 +134,17 @@ function lineOf({ fault, faultMs, stallMs, afterMoveMs, recoveryMs, parked }: Ro
 
 async function power({ seed, powerLosses = 1 }: Options, signal: AbortSignal): Promise<boolean> {
   console.log(`seed ${seed}, ${powerLosses} losses of power`)
-  const tell = ({ moment, servedAfterMs, ms }: Life, index: number): void => {
+  let toldFaults = 0
+  const tell = ({ moment, servedAfterMs, ms, wrong }: Life, index: number): void => {
     const served =
       servedAfterMs === undefined ? 'not served' : `served ${servedAfterMs.toFixed(0)} ms`
     const life = `${(ms / 1_000).toFixed(1)} s`
     console.log(`${index + 1}/${powerLosses} ${moment}: ${served} after all were started, ${life}`)
+    for (const each of wrong) console.log(each)
+    toldFaults += wrong.length
   }
   const wrong = await losePower({ seed, losses: powerLosses, tell, signal })
-  for (const each of wrong) console.log(each)
+  for (const each of wrong.slice(toldFaults)) console.log(each)
   console.log(wrong.length === 0 ? 'nothing lost, copies equal' : `${wrong.length} faults`)
   return wrong.length === 0
 }

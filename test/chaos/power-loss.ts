@@ -27,6 +27,8 @@ export interface Life {
   /** From the power's return; absent where it failed again before that. */
   readonly servedAfterMs: number | undefined
   readonly ms: number
+  /** What had gone wrong by its beginning, in words. */
+  readonly wrong: readonly string[]
 }
 
 export interface PowerLossOptions {
@@ -78,8 +80,10 @@ class PowerLosses {
     let starting = Promise.resolve()
     for (const [index, moment] of drawMoments(losses, this.#random).entries()) {
       const beganMs = performance.now()
+      const before = this.#wrong.length
       const servedAfterMs = await this.#live(moment, starting)
-      tell({ moment: moment.name, servedAfterMs, ms: performance.now() - beganMs }, index)
+      const wrong = this.#wrong.slice(before)
+      tell({ moment: moment.name, servedAfterMs, ms: performance.now() - beganMs, wrong }, index)
       starting = this.#everythingStarts()
       // The next life waits for it, or has the power fail before.
       starting.catch(() => undefined)
