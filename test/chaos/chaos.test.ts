@@ -12,7 +12,7 @@ import { type Round, stallTable } from './stalls.ts'
 const longestStallMs = 5_000
 const losses = 7
 /** Longer than it takes to find out; `make chaos` takes its time. */
-const longestMs = 4_000
+const longestMs = 3_000
 t.setTimeout(580_000)
 
 t.test('every kind of fault once', { timeout: 570_000 }, async (t) => {
