@@ -13,6 +13,7 @@ import { DeviceServer } from '../../src/scsi/device-server.ts'
 import type { Nexus } from '../../src/scsi/logical-unit.ts'
 import type { ReservationTable } from '../../src/scsi/reservation-table.ts'
 import { newNotices } from '../../src/scsi/reservation-watch.ts'
+import { type ScsiResult, Status } from '../../src/scsi/result.ts'
 import type { ScsiTarget } from '../../src/scsi/scsi-target.ts'
 import {
   ASYMMETRIC_ACCESS_STATE_CHANGED,
@@ -24,6 +25,7 @@ import {
 import type { SharedState } from '../../src/scsi/unit-settings.ts'
 import type { VolumeMap } from '../../src/volume/map.ts'
 import type { Attendance } from '../front/attendance.ts'
+import { Lingering } from '../front/lingering.ts'
 import type { Liveness } from '../front/liveness.ts'
 import { PathSet } from '../paths/path-set.ts'
 import type { PathPorts } from '../paths/server-path.ts'
@@ -36,6 +38,9 @@ import { ReserveKeeper } from './reserve-keeper.ts'
 import { SanitizeKeeper } from './sanitize-keeper.ts'
 import { VolumeSettings } from './volume-settings.ts'
 import { VolumeUnit } from './volume-unit.ts'
+
+/** Nobody gets it. */
+const aborted: ScsiResult = { status: Status.TASK_ABORTED }
 
 export interface FrontVolumeOptions {
   readonly client: string
@@ -66,6 +71,7 @@ export class FrontVolume {
   readonly #ledger: FlushLedger
   readonly #access: FrontAccess
   readonly #liveness: Liveness
+  readonly #lingering = new Lingering()
   readonly #settings: VolumeSettings
   readonly #keeper: SanitizeKeeper
   readonly #reserves: ReserveKeeper
@@ -237,6 +243,16 @@ export class FrontVolume {
     const entering = this.#access.enter(task, this.#device.usesMedium(task))
     const refused = entering instanceof Promise ? await entering : entering
     if (refused !== undefined) return refused
+    for (let late = this.#lingering.before(task); late; late = this.#lingering.before(task)) {
+      await late
+      if (task.aborted) return aborted
+    }
+    const ended = this.#carryOut(task, dataOut)
+    this.#lingering.begins(task, ended)
+    return ended
+  }
+
+  async #carryOut(task: PortalTask, dataOut: readonly Buffer[]): Promise<Outcome> {
     if (!this.#device.sets(task)) return this.#device.execute(task, dataOut)
     return (await this.#liveness.awaited(task)) ?? this.#device.execute(task, dataOut)
   }

@@ -35,6 +35,10 @@ export interface Plan {
   readonly faultEveryMs: number
   readonly loadMs: number
   readonly pings: number
+  /** An initiator has a session with each portal, not with one after the other. */
+  readonly portalsAtOnce: boolean
+  /** So likely an initiator returns to its first path when that works again. */
+  readonly failsBack: number
   /** So likely an initiator asks for the path that it goes to; otherwise its I/O has to move it. */
   readonly asksForPath: number
   /** So likely an initiator whose patience is over asks for an abort, before it breaks off. */
@@ -105,6 +109,8 @@ export function drawPlan(chance: Chance, mirrors: boolean): Plan {
     faultEveryMs: chance.skewed(250, 2_500),
     loadMs: chance.happens(0.15) ? chance.skewed(8_000, 20_000) : chance.skewed(2_500, 8_000),
     pings: chance.pick([0, 0.5, 1]),
+    portalsAtOnce: false,
+    failsBack: 0.4,
     asksForPath: 0.6,
     aborts: 0.5,
     patienceMs: chance.skewed(1_000, 40_000),

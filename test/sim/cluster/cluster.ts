@@ -284,10 +284,10 @@ export class Cluster {
 }
 
 /** How an initiator with several paths goes about it. */
-function drawHabits(chance: Chance, { asksForPath }: Plan) {
+function drawHabits(chance: Chance, { asksForPath, failsBack }: Plan) {
   return {
     explicit: chance.happens(asksForPath),
-    failsBack: chance.happens(0.4),
+    failsBack: chance.happens(failsBack),
     checkMs: chance.between(200, 1_000),
   }
 }

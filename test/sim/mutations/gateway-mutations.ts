@@ -44,4 +44,11 @@ export const gatewayMutations: readonly Mutation[] = [
     theme: 'slowClaim',
     ...aliveAfterNamed,
   },
+  {
+    guard: 'two paths to one front end: what was aborted on one has ended',
+    theme: 'twoPortals',
+    file: 'initiator-shim/front/lingering.js',
+    before: 'if (each.task.aborted && each.task.session !== task.session)',
+    after: 'if (false)',
+  },
 ]

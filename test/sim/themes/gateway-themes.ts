@@ -108,3 +108,30 @@ export const slowClaim: Theme = {
     })
   },
 }
+
+/** Two sessions with one shim: one ends while the disk is slow, and the other one goes on. */
+export const twoPortals: Theme = {
+  mirrors: false,
+  plan: (chance) => {
+    const size = { servers: 1, shims: 1, hotPlaces: 1, workers: 2, frontPortals: 2 }
+    const load = weights({ read: 1, write: 2, compare: chance.pick([0, 0.4]) })
+    const paths = { portalsAtOnce: true, asksForPath: 0, failsBack: 1, aborts: 0 }
+    return dense(chance, { ...size, ...paths, weights: load, thinkMs: 10, loadMs: 5_000 }, 1)
+  },
+  run: (cluster, chance) => {
+    const { world, network, servers } = cluster
+    for (const { disk } of servers) {
+      disk.faults.slowMs = chance.between(30, 300)
+      cluster.undoLater(4_800, () => {
+        disk.faults.slowMs = 0
+      })
+    }
+    for (let atMs = 200; atMs < 4_800; atMs += chance.between(300, 900)) {
+      world.after(atMs, () => {
+        for (const machine of cluster.initiatorMachines('c1')) {
+          network.resetBetween(machine, 'c1b')
+        }
+      })
+    }
+  },
+}

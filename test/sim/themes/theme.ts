@@ -31,6 +31,7 @@ export function dense(
   return {
     servers: mirror,
     shims: 2,
+    gateways: 0,
     initiators: 1,
     volumes: [{ name: 'v1', pages: volumePages, stripe: 0, mirror, leaseMs }],
     workers: 2,
