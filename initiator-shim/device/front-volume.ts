@@ -240,15 +240,18 @@ export class FrontVolume {
   }
 
   async #execute(task: PortalTask, dataOut: readonly Buffer[]): Promise<Outcome> {
-    const entering = this.#access.enter(task, this.#device.usesMedium(task))
+    const usesMedium = this.#device.usesMedium(task)
+    const entering = this.#access.enter(task, usesMedium)
     const refused = entering instanceof Promise ? await entering : entering
     if (refused !== undefined) return refused
+    const writes = this.#device.writes(task)
+    if (!writes && !usesMedium) return this.#carryOut(task, dataOut)
     for (let late = this.#lingering.before(task); late; late = this.#lingering.before(task)) {
       await late
       if (task.aborted) return aborted
     }
     const ended = this.#carryOut(task, dataOut)
-    this.#lingering.begins(task, ended)
+    if (writes) this.#lingering.begins(task, ended)
     return ended
   }
 

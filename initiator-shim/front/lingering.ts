@@ -1,8 +1,8 @@
 /**
- * Commands that were aborted, or whose session has ended, and that can still touch the store. What
- * their initiator sends over another session of its own waits for them: it may be the same command
- * again, and what was sent first must not come last. (In the same session, and for a new one, the
- * answer to the abort or to the login comes after their end.) Owned by a volume's front.
+ * Writes that were aborted, or whose session has ended, and that can still touch the store. What
+ * their initiator reads or writes over another session of its own waits for them: it may be the same
+ * write again, and what was sent first must not come last. (In the same session, and for a new one,
+ * the answer to the abort or to the login comes after their end.) Owned by a volume's front.
  */
 import type { PortalTask } from '../../src/portal/portal-host.ts'
 

@@ -180,6 +180,12 @@ export class DeviceServer<T extends Task> implements ScsiTarget<T> {
     return held === 'read' || held === 'write'
   }
 
+  /** Whether the task does what a reservation against writing keeps others from. */
+  writes(task: T): boolean {
+    const command = this.#command(task, this.#directory.unit(task.lun))
+    return command?.reservation(task.cdb) === 'write'
+  }
+
   nexusGained(nexus: Nexus): void {
     // What was changed before it came is not told to it.
     for (const lun of this.#directory.luns())
