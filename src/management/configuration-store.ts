@@ -247,6 +247,11 @@ export class ConfigurationStore {
     return this.#checking
   }
 
+  /** Nothing is committed any more, and the owner is told why. */
+  end(why: Error): Error {
+    return this.#fail(why)
+  }
+
   close(): Promise<void> {
     this.#failure ??= new StorageError('conflict', 'the configuration store is closed')
     return this.#keyValue.close()
