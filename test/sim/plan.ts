@@ -60,7 +60,7 @@ export interface Plan {
 
 const pageKib = 64
 /** More workers than so many are slower each: faults should come between operations, too. */
-const soMany = 4
+const soMany = 6
 
 export function drawPlan(chance: Chance, mirrors: boolean): Plan {
   const servers = chance.pick([1, 2, 2, 3, 3, 4])
@@ -107,7 +107,7 @@ export function drawPlan(chance: Chance, mirrors: boolean): Plan {
     fast: chance.happens(0.8),
     faults: kinds,
     faultEveryMs: chance.skewed(250, 2_500),
-    loadMs: chance.happens(0.15) ? chance.skewed(8_000, 20_000) : chance.skewed(2_500, 8_000),
+    loadMs: chance.happens(0.15) ? chance.skewed(8_000, 20_000) : chance.skewed(2_500, 9_000),
     pings: chance.pick([0, 0.5, 1]),
     portalsAtOnce: false,
     failsBack: 0.4,

@@ -90,9 +90,9 @@ interface Kind {
   readonly mirrors: boolean
 }
 
-/** What a seed draws where nothing is asked for: one of three has the mix of all faults. */
+/** What a seed draws where nothing is asked for: one of four has the mix of all faults. */
 function drawKind(chance: Chance, { theme, mirrors, scenario }: SimulationOptions): Kind {
-  const isMix = chance.below(3) === 0
+  const isMix = chance.below(4) === 0
   const drawn = chance.pick(themeNames(mirrors))
   const copies = mirrors ?? chance.happens(0.7)
   if (scenario !== undefined || theme === 'mix' || (theme === undefined && isMix)) {
