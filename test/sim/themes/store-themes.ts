@@ -4,26 +4,40 @@ import type { Cluster } from '../cluster/cluster.ts'
 import { sectorBytes } from '../load/stamps.ts'
 import type { Plan } from '../plan.ts'
 import type { Chance } from '../world/chance.ts'
+import { Script } from './script.ts'
 import { dense, managers, part, type Theme, weights } from './theme.ts'
 
-/** One server with hardly more pages than the volume: a freed one has a new owner at once. */
-function scarce(chance: Chance, some: Partial<Plan>): Partial<Plan> {
-  const pages = 4
+const pages = 4
+const rounds = 4
+
+/** One server with as many pages as the volume has: a freed one has a new owner at once. */
+function scarce(chance: Chance): Partial<Plan> {
   const volumes = [{ name: 'v1', pages, stripe: 0, mirror: 1, leaseMs: 0 }]
-  const size = { servers: 1, shims: 1, initiators: 1, workers: 3, places: pageStarts(pages) }
-  return dense(chance, { volumes, capacityPages: pages + 1, ...size, thinkMs: 8, ...some }, 1)
+  const size = { servers: 1, shims: 1, initiators: 1, workers: 0, places: pageStarts(pages) }
+  return dense(chance, { volumes, capacityPages: pages, ...size, loadMs: 3_000 }, 1)
+}
+
+/** All pages have an owner, durably; two of them are to change it. */
+async function begin({ initiator, places, chance }: Script): Promise<[number, number]> {
+  await Promise.all(places.map((lba) => initiator.write(lba)))
+  await initiator.flush()
+  const [one, other] = chance.shuffled(places)
+  return [one!, other!]
 }
 
 /** The power goes while nothing says yet, for good, that pages have changed their owners. */
 export const reusedAfterLoss: Theme = {
   mirrors: false,
-  plan: (chance) => {
-    const load = weights({ read: 1, write: 2, unmap: 3, flush: 0.2, forced: 0.05 })
-    return scarce(chance, { weights: load, loadMs: 2_000 })
-  },
-  run: (cluster, chance) => {
-    for (let atMs = 150; atMs < 1_900; atMs += chance.between(200, 500)) {
-      cluster.world.after(atMs, () => losePower(cluster, chance))
+  plan: scarce,
+  run: async (cluster, chance) => {
+    const script = new Script(cluster, chance)
+    const { initiator } = script
+    for (let round = 0; round < rounds; round++) {
+      const freed = await begin(script)
+      await Promise.all(freed.map((lba) => initiator.freePage(lba)))
+      for (const lba of chance.shuffled(freed)) await initiator.write(lba)
+      losePower(cluster, chance)
+      await initiator.readAll()
     }
   },
 }
@@ -31,18 +45,28 @@ export const reusedAfterLoss: Theme = {
 /** Reads and writes are under way for long when the pages that they are about get new owners. */
 export const reusedWhileInUse: Theme = {
   mirrors: false,
-  plan: (chance) => {
-    const load = weights({ read: 2, write: 2, unmap: 3, flush: 0.3 })
-    return scarce(chance, { weights: load, loadMs: 1_500, workers: 5 })
-  },
-  run: (cluster, chance) => {
-    for (const { disk } of cluster.servers) {
-      disk.faults.lateMs = chance.between(40, 400)
-      cluster.undoLater(1_400, () => {
-        disk.faults.lateMs = 0
-      })
+  plan: scarce,
+  run: async (cluster, chance) => {
+    const script = new Script(cluster, chance)
+    const { initiator } = script
+    for (let round = 0; round < rounds; round++) {
+      const freed = await begin(script)
+      const [used, other] = freed
+      late(cluster, chance.between(50, 500))
+      const uses = [1, 2, 3].map(() => initiator.read(used))
+      if (chance.happens(0.5)) uses.push(initiator.write(used))
+      await script.pass(chance.between(2, 10))
+      late(cluster, 0)
+      await Promise.all(freed.map((lba) => initiator.freePage(lba)))
+      await initiator.write(other)
+      await Promise.all(uses)
+      await initiator.readAll()
     }
   },
+}
+
+function late({ servers }: Cluster, ms: number): void {
+  for (const { disk } of servers) disk.faults.lateMs = ms
 }
 
 /** The power goes, what no flush covered goes with it, and initiators flush afterwards. */
@@ -89,9 +113,8 @@ export const failedFlush: Theme = {
 }
 
 function roomy(chance: Chance, some: Partial<Plan>): Partial<Plan> {
-  const pages = 10
-  const volumes = [{ name: 'v1', pages, stripe: 0, mirror: 1, leaseMs: 0 }]
-  const size = { servers: 1, shims: 1, initiators: 2, places: pageStarts(pages), volumes }
+  const volumes = [{ name: 'v1', pages: 10, stripe: 0, mirror: 1, leaseMs: 0 }]
+  const size = { servers: 1, shims: 1, initiators: 2, places: pageStarts(10), volumes }
   return dense(chance, { ...size, ...some }, 1)
 }
 
