@@ -23,23 +23,24 @@ export const fenced: Theme = {
   },
 }
 
-/** Commands have come and their data are on the way when their client is fenced. */
+/** Commands have come and their data are on the way when their client is fenced; another one reads. */
 export const dataUnderWay: Theme = {
   mirrors: false,
   plan: (chance) => {
-    const load = weights({ write: 0.3, large: 3 })
+    const load = weights({ read: 0, write: 0.3, large: 3 })
     const volumes = [{ name: 'v1', pages: 6, stripe: 0, mirror: 1, leaseMs: 0 }]
-    return dense(chance, { weights: load, loadMs: 3_200, servers: 1, volumes, workers: 4 }, 1)
+    const size = { servers: 1, volumes, workers: 4, readers: 1 }
+    return dense(chance, { ...size, weights: load, loadMs: 3_200 }, 1)
   },
   run: (cluster, chance) => {
     const { world, links } = cluster
     world.after(100, () => {
-      cluster.undoLater(3_000, links.slow(['c1'], ['s1'], chance.between(60, 250)))
+      cluster.undoLater(3_000, links.slow(['c2'], ['s1'], chance.between(60, 250)))
     })
     for (const atMs of [300, 1_300, 2_300]) {
       world.after(atMs + chance.between(0, 200), () => {
-        if (chance.happens(0.8)) part(cluster, ['c1'], managers, 450)
-        cluster.fences.fenceClient(1, 1, 400)
+        if (chance.happens(0.8)) part(cluster, ['c2'], managers, 450)
+        cluster.fences.fenceClient(1, 2, 400)
       })
     }
   },

@@ -1,5 +1,7 @@
 /** Schedules against leases: two sides that each believe they serve the volume. */
 import { FenceFlag } from '../../../src/volume/generation-header.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import type { SimServer } from '../cluster/sim-server.ts'
 import { MistakenSender } from '../load/mistaken-sender.ts'
 import { dense, managers, others, part, primaryOf, type Theme } from './theme.ts'
 
@@ -11,13 +13,24 @@ const oldViewOf = ({ beats }: { readonly beats: boolean }): Theme => ({
     cluster.world.after(chance.between(300, 900), () => {
       const primary = primaryOf(cluster)
       const ms = chance.between(3_500, 4_800)
-      const rest = others(cluster, primary).map(({ name }) => name)
-      part(cluster, [primary.name, 'c1'], [...managers, ...(beats ? [] : rest)], ms)
-      part(cluster, [primary.name], ['c2'], ms)
-      part(cluster, ['c1'], rest, ms)
+      cutOff(cluster, primary, { beats, ms })
     })
   },
 })
+
+/** What the other client has begun there ends first: otherwise the reader waits for it. */
+function cutOff(
+  cluster: Cluster,
+  primary: SimServer,
+  { beats, ms }: { readonly beats: boolean; readonly ms: number },
+): void {
+  const rest = others(cluster, primary).map(({ name }) => name)
+  part(cluster, [primary.name], ['c2'], ms)
+  cluster.world.after(80, () => {
+    part(cluster, [primary.name, 'c1'], [...managers, ...(beats ? [] : rest)], ms)
+    part(cluster, ['c1'], rest, ms)
+  })
+}
 
 /** So, and the primary stood still while answers to its heartbeats were on their way. */
 export const pausedPrimary: Theme = {
@@ -49,11 +62,9 @@ export const stoppedClock: Theme = {
   run: (cluster, chance) => {
     cluster.world.after(chance.between(300, 900), () => {
       const primary = primaryOf(cluster)
-      const rest = others(cluster, primary).map(({ name }) => name)
       primary.machine.stopBootClock(6_000)
       cluster.world.after(chance.between(0, 300), () => {
-        part(cluster, [primary.name, 'c1'], [...managers, ...rest], 6_000)
-        part(cluster, [primary.name], ['c2'], 6_000)
+        cutOff(cluster, primary, { beats: false, ms: 6_000 })
       })
     })
   },
