@@ -3,27 +3,27 @@
  * of events in which the guard matters, with every time drawn anew. A seed has either one of these or
  * the general mix of faults.
  */
-import * as clearing from './themes/clearing-themes.ts'
-import * as configuration from './themes/configuration-themes.ts'
-import * as copies from './themes/copy-themes.ts'
-import * as disks from './themes/disk-themes.ts'
-import * as gateways from './themes/gateway-themes.ts'
-import * as leases from './themes/lease-themes.ts'
-import * as masks from './themes/mask-themes.ts'
-import * as sessions from './themes/session-themes.ts'
-import * as stores from './themes/store-themes.ts'
+import { clearingThemes } from './themes/clearing-themes.ts'
+import { configurationThemes } from './themes/configuration-themes.ts'
+import { copyThemes } from './themes/copy-themes.ts'
+import { diskThemes } from './themes/disk-themes.ts'
+import { gatewayThemes } from './themes/gateway-themes.ts'
+import { leaseThemes } from './themes/lease-themes.ts'
+import { maskThemes } from './themes/mask-themes.ts'
+import { sessionThemes } from './themes/session-themes.ts'
+import { storeThemes } from './themes/store-themes.ts'
 import type { Theme } from './themes/theme.ts'
 
 export const themes = {
-  ...leases,
-  ...copies,
-  ...clearing,
-  ...masks,
-  ...configuration,
-  ...sessions,
-  ...stores,
-  ...disks,
-  ...gateways,
+  ...leaseThemes,
+  ...copyThemes,
+  ...clearingThemes,
+  ...maskThemes,
+  ...configurationThemes,
+  ...sessionThemes,
+  ...storeThemes,
+  ...diskThemes,
+  ...gatewayThemes,
 } as const satisfies Record<string, Theme>
 
 export type ThemeName = keyof typeof themes

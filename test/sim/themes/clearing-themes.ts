@@ -13,7 +13,7 @@ async function losePowerUnmarked(script: Script): Promise<void> {
 }
 
 /** Nothing was flushed when the marks went, and each machine loses something else. */
-export const takenBack: Theme = {
+const takenBack: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: 6 }, { clearing: soon }),
   run: async (cluster, chance) => {
@@ -30,7 +30,7 @@ export const takenBack: Theme = {
 }
 
 /** A region is written again while everything is being flushed for the sake of its mark. */
-export const writtenMeanwhile: Theme = {
+const writtenMeanwhile: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: 6 }, { clearing: soon }),
   run: async (cluster, chance) => {
@@ -48,7 +48,7 @@ export const writtenMeanwhile: Theme = {
 }
 
 /** A write overtakes what takes the mark back before it, and is on one copy only in the end. */
-export const overtaken: Theme = {
+const overtaken: Theme = {
   mirrors: true,
   plan: (chance) => {
     return scripted(chance, { copies: 3, regions: 4 }, { clearing: soon, weights: letGo })
@@ -75,3 +75,5 @@ export const overtaken: Theme = {
     await script.until(() => !script.isPrimary(primary!))
   },
 }
+
+export const clearingThemes = { takenBack, writtenMeanwhile, overtaken }

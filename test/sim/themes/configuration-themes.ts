@@ -5,7 +5,7 @@ import type { Chance } from '../world/chance.ts'
 import { dense, managers, part, slowOne, type Theme, weights } from './theme.ts'
 
 /** What a client sends is slow while it is fenced, and it may know nothing of that. */
-export const fenced: Theme = {
+const fenced: Theme = {
   mirrors: false,
   plan: (chance) => dense(chance, { loadMs: 4_000, servers: 1, weights: weights({ read: 2 }) }, 1),
   run: (cluster, chance) => {
@@ -24,7 +24,7 @@ export const fenced: Theme = {
 }
 
 /** Commands have come and their data are on the way when their client is fenced; another one reads. */
-export const dataUnderWay: Theme = {
+const dataUnderWay: Theme = {
   mirrors: false,
   plan: (chance) => {
     const load = weights({ read: 0, write: 0.3, large: 3 })
@@ -47,7 +47,7 @@ export const dataUnderWay: Theme = {
 }
 
 /** The store is slow: what a client has begun there ends after its fence could have returned. */
-export const fencedWhileSlow: Theme = {
+const fencedWhileSlow: Theme = {
   mirrors: false,
   plan: (chance) => {
     const load = weights({ read: 2, write: 2 })
@@ -77,7 +77,7 @@ function bringAlongLate(cluster: Cluster, ms: number): void {
 }
 
 /** The decision was made, and the server that is closed has not heard of it. */
-export const closedForLong: Theme = {
+const closedForLong: Theme = {
   mirrors: false,
   plan: (chance) => dense(chance, { loadMs: 3_500, servers: 1 }, 1),
   run: (cluster, chance) => {
@@ -119,13 +119,13 @@ function restartSoon(cluster: Cluster, chance: Chance): void {
   cluster.undoLater(chance.between(2, 20), () => server!.start())
 }
 
-export const lateActivate = lateActivateOf({ restart: false })
+const lateActivate = lateActivateOf({ restart: false })
 
 /** So, and the server forgets in between that it is closed. */
-export const closedAndGone = lateActivateOf({ restart: true })
+const closedAndGone = lateActivateOf({ restart: true })
 
 /** A server that was declared dead comes back, and hears of nobody but a client that knows nothing. */
-export const declaredDead: Theme = {
+const declaredDead: Theme = {
   mirrors: false,
   plan: (chance) => dense(chance, { loadMs: 4_500, servers: 1 }, 1),
   run: (cluster, chance) => {
@@ -145,7 +145,7 @@ export const declaredDead: Theme = {
 }
 
 /** A client is fenced and let in again while what it was asked waits for the way to the server. */
-export const letInAgain: Theme = {
+const letInAgain: Theme = {
   mirrors: false,
   plan: (chance) => dense(chance, { loadMs: 3_500, servers: 1, weights: weights({ write: 2 }) }, 1),
   run: (cluster, chance) => {
@@ -162,9 +162,9 @@ export const letInAgain: Theme = {
 }
 
 /** A manager stands still between close and commit; its successor undoes the close. */
-export const lateManager: Theme = {
+const lateManager: Theme = {
   mirrors: false,
-  plan: (chance) => dense(chance, { loadMs: 4_000, servers: 1 }, 1),
+  plan: (chance) => dense(chance, { loadMs: 3_600, servers: 1 }, 1),
   run: (cluster, chance) => {
     const { world, links, fences, manager } = cluster
     world.after(chance.between(200, 500), () => {
@@ -172,13 +172,15 @@ export const lateManager: Theme = {
       const slowMs = chance.between(40, 150)
       cluster.undoLater(slowMs, links.slow(['s1'], ['m'], slowMs))
       fences.fenceClient(1, 1, 2_500)
-      world.after(chance.between(5, slowMs * 0.9), () => manager.replace(chance.between(300, 800)))
+      world.after(chance.between(5, slowMs * 0.9), () => manager.replace(chance.between(450, 800)))
+      // It is not told by the server in time that another one gives orders there now.
+      world.after(400, () => cluster.undoLater(1_800, links.hold(['s1'], ['m'])))
     })
   },
 }
 
 /** Somebody who is shut out knows the newest generation all the same. */
-export const mistakenClient: Theme = {
+const mistakenClient: Theme = {
   mirrors: false,
   plan: (chance) => dense(chance, { loadMs: 1_500, servers: 1 }, 1),
   run: (cluster, chance) => {
@@ -188,4 +190,17 @@ export const mistakenClient: Theme = {
       void sender.beFenced().then(() => sender.sendTo(server!, { kind: 'write', flags: 0 }, 700))
     })
   },
+}
+
+export const configurationThemes = {
+  fenced,
+  dataUnderWay,
+  fencedWhileSlow,
+  closedForLong,
+  lateActivate,
+  closedAndGone,
+  declaredDead,
+  letInAgain,
+  lateManager,
+  mistakenClient,
 }

@@ -3,7 +3,7 @@ import { letGo, Script, scripted } from './script.ts'
 import { dense, slowOne, stopAll, type Theme, weights } from './theme.ts'
 
 /** Writes that are on one copy only when everything stops. */
-export const halfWritten: Theme = {
+const halfWritten: Theme = {
   mirrors: true,
   plan: (chance) => {
     const load = weights({ letGo: 1, large: 0.3, flush: chance.pick([0, 0.5]) })
@@ -19,7 +19,7 @@ export const halfWritten: Theme = {
 }
 
 /** Writes to one place are under way at once: which of them is the last one is the same everywhere. */
-export const atOnce: Theme = {
+const atOnce: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: 4 }),
   run: async (cluster, chance) => {
@@ -35,7 +35,7 @@ export const atOnce: Theme = {
 }
 
 /** The first write ever in a region is on one copy only, and its mark is not on the disk yet. */
-export const firstWrites: Theme = {
+const firstWrites: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: 2 }, { weights: letGo }),
   run: async (cluster, chance) => {
@@ -59,7 +59,7 @@ export const firstWrites: Theme = {
 }
 
 /** A write is on the primary alone, which is lost with it: nobody may have seen it. */
-export const seenTooEarly: Theme = {
+const seenTooEarly: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: 1 }, { shims: 2, weights: letGo }),
   run: async (cluster, chance) => {
@@ -79,7 +79,7 @@ export const seenTooEarly: Theme = {
 }
 
 /** So, and nobody may have been told that it was written. */
-export const answeredTooEarly: Theme = {
+const answeredTooEarly: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: 2 }),
   run: async (cluster, chance) => {
@@ -95,7 +95,7 @@ export const answeredTooEarly: Theme = {
 }
 
 /** What was flushed must be on the disk of the copy that is left, whose machine loses its power. */
-export const flushedOnOne: Theme = {
+const flushedOnOne: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: 5 }),
   run: async (cluster, chance) => {
@@ -115,7 +115,7 @@ export const flushedOnOne: Theme = {
 }
 
 /** Between close and activate the primary loses what it had not flushed: the manager has not heard. */
-export const newStore: Theme = {
+const newStore: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: 5 }, { shims: 2 }),
   run: async (cluster, chance) => {
@@ -137,7 +137,7 @@ export const newStore: Theme = {
 }
 
 /** A close gives up on a write that did not reach the other copy, which stays in sync. */
-export const givenUp: Theme = {
+const givenUp: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: 2 }, { shims: 2, weights: letGo }),
   run: async (cluster, chance) => {
@@ -154,4 +154,15 @@ export const givenUp: Theme = {
     script.loseClient()
     await script.pass(2_000)
   },
+}
+
+export const copyThemes = {
+  halfWritten,
+  atOnce,
+  firstWrites,
+  seenTooEarly,
+  answeredTooEarly,
+  flushedOnOne,
+  newStore,
+  givenUp,
 }

@@ -56,7 +56,7 @@ function strike(cluster: Cluster, chance: Chance): void {
 }
 
 /** Commands are in a gateway, or on their way behind it, when their initiator turns to another one. */
-export const stoppedGateway: Theme = {
+const stoppedGateway: Theme = {
   mirrors: false,
   plan: (chance) => twoPaths(chance, {}),
   run: (cluster, chance) => {
@@ -67,7 +67,7 @@ export const stoppedGateway: Theme = {
 }
 
 /** What went to the other gateway arrives there when its initiator is back at the first one. */
-export const lateClaim: Theme = {
+const lateClaim: Theme = {
   mirrors: false,
   plan: (chance) => twoPaths(chance, { ...impatient, patienceMs: chance.between(300, 700) }),
   run: (cluster, chance) => {
@@ -89,7 +89,7 @@ export const lateClaim: Theme = {
 }
 
 /** It arrives there at once, and has to wait until the first gateway counts as lost. */
-export const slowClaim: Theme = {
+const slowClaim: Theme = {
   mirrors: false,
   plan: (chance) => twoPaths(chance, { ...impatient, patienceMs: chance.between(200, 400) }),
   run: (cluster, chance) => {
@@ -110,7 +110,7 @@ export const slowClaim: Theme = {
 }
 
 /** Two sessions with one shim: one ends while the disk is slow, and the other one goes on. */
-export const twoPortals: Theme = {
+const twoPortals: Theme = {
   mirrors: false,
   plan: (chance) => {
     const size = { servers: 1, shims: 1, hotPlaces: 1, workers: 2, frontPortals: 2 }
@@ -135,3 +135,5 @@ export const twoPortals: Theme = {
     }
   },
 }
+
+export const gatewayThemes = { stoppedGateway, lateClaim, slowClaim, twoPortals }

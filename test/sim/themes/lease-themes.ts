@@ -33,7 +33,7 @@ function cutOff(
 }
 
 /** So, and the primary stood still while answers to its heartbeats were on their way. */
-export const pausedPrimary: Theme = {
+const pausedPrimary: Theme = {
   mirrors: true,
   plan: (chance) => dense(chance, { loadMs: 7_500, readers: 1 }, 2, chance.pick([1_500, 2_500])),
   run: (cluster, chance) => {
@@ -56,7 +56,7 @@ export const pausedPrimary: Theme = {
 }
 
 /** So, and the clock by which the primary counts its lease does not say that time goes by. */
-export const stoppedClock: Theme = {
+const stoppedClock: Theme = {
   mirrors: true,
   plan: (chance) => dense(chance, { loadMs: 5_000, readers: 1 }, 2, chance.pick([500, 1_000])),
   run: (cluster, chance) => {
@@ -71,7 +71,7 @@ export const stoppedClock: Theme = {
 }
 
 /** Somebody reads from a replica that is behind, and names the generation that it has. */
-export const mistakenReader: Theme = {
+const mistakenReader: Theme = {
   mirrors: true,
   plan: (chance) => dense(chance, { loadMs: 3_500 }, 2, 500),
   run: (cluster, chance) => {
@@ -87,7 +87,7 @@ export const mistakenReader: Theme = {
 }
 
 /** Somebody who is no primary sends what only a primary may. */
-export const mistakenPrimary: Theme = {
+const mistakenPrimary: Theme = {
   mirrors: true,
   plan: (chance) => dense(chance, { loadMs: 1_500 }, 2, 500),
   run: (cluster, chance) => {
@@ -100,7 +100,7 @@ export const mistakenPrimary: Theme = {
 }
 
 /** The one that confirmed a lease begins anew and does not remember it. */
-export const restartedConfirmer: Theme = {
+const restartedConfirmer: Theme = {
   mirrors: true,
   plan: (chance) => dense(chance, { loadMs: 5_500, readers: 1 }, 2, 3_500),
   run: (cluster, chance) => {
@@ -118,5 +118,15 @@ export const restartedConfirmer: Theme = {
   },
 }
 
-export const oldView = oldViewOf({ beats: false })
-export const oldViewThatBeats = oldViewOf({ beats: true })
+const oldView = oldViewOf({ beats: false })
+const oldViewThatBeats = oldViewOf({ beats: true })
+
+export const leaseThemes = {
+  pausedPrimary,
+  stoppedClock,
+  mistakenReader,
+  mistakenPrimary,
+  restartedConfirmer,
+  oldView,
+  oldViewThatBeats,
+}

@@ -19,7 +19,7 @@ async function fill(script: Script): Promise<void> {
 }
 
 /** The one that noted what a copy lacks is away while more is written, and is the primary later. */
-export const keeperAway: Theme = {
+const keeperAway: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 3, regions: manyRegions }, { clearing: soon }),
   run: async (cluster, chance) => {
@@ -40,7 +40,7 @@ export const keeperAway: Theme = {
 }
 
 /** A copy comes back with what it had before the generation changed, and before a write. */
-export const olderStore: Theme = {
+const olderStore: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: manyRegions }, { clearing: soon }),
   run: async (cluster, chance) => {
@@ -55,7 +55,7 @@ export const olderStore: Theme = {
 }
 
 /** So, and nothing but its content says that it is old. */
-export const oldStore: Theme = {
+const oldStore: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: fewRegions }, { clearing: soon }),
   run: async (cluster, chance) => {
@@ -76,7 +76,7 @@ async function losesAWrite(script: Script, other: SimServer, putBack: () => void
 }
 
 /** A write is on one copy only when the other one is dropped, and nobody sends it again. */
-export const unsent: Theme = {
+const unsent: Theme = {
   mirrors: true,
   plan: (chance) => {
     return scripted(chance, { copies: 2, regions: manyRegions }, { clearing: soon, weights: letGo })
@@ -97,7 +97,7 @@ export const unsent: Theme = {
 }
 
 /** A copy that is up to date, and not in sync yet, misses a write: so does the mask of who sent it. */
-export const notSetAgain: Theme = {
+const notSetAgain: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 2, regions: manyRegions }, { clearing: soon }),
   run: async (cluster, chance) => {
@@ -116,7 +116,7 @@ export const notSetAgain: Theme = {
 }
 
 /** What a copy lacks is known to the primary alone, and that one goes away. */
-export const primaryKnew: Theme = {
+const primaryKnew: Theme = {
   mirrors: true,
   plan: (chance) => scripted(chance, { copies: 3, regions: manyRegions }, { clearing: soon }),
   run: async (cluster, chance) => {
@@ -131,3 +131,5 @@ export const primaryKnew: Theme = {
     await script.back(absent)
   },
 }
+
+export const maskThemes = { keeperAway, olderStore, oldStore, unsent, notSetAgain, primaryKnew }

@@ -11,7 +11,7 @@ const oneServer: Partial<Plan> = { servers: 1, hotPlaces: 1 }
 const portals = ['s1a', 's1b']
 
 /** Sessions end while the disk is slow: what began under them ends late. */
-export const slowResets: Theme = {
+const slowResets: Theme = {
   mirrors: false,
   plan: (chance) => {
     const load = weights({ read: 1, write: 2 })
@@ -24,7 +24,7 @@ export const slowResets: Theme = {
 }
 
 /** So, when what began is to happen once: one client compares with what it wrote last. */
-export const lostCompares: Theme = {
+const lostCompares: Theme = {
   mirrors: false,
   plan: (chance) => {
     const load = weights({ read: 0.5, write: 0, compare: 3 })
@@ -38,7 +38,7 @@ export const lostCompares: Theme = {
 }
 
 /** Initiators lose patience with a slow disk, ask for an abort and believe the answer. */
-export const earlyAborts: Theme = {
+const earlyAborts: Theme = {
   mirrors: false,
   plan: (chance) => {
     const load = weights({ read: 1, write: 2 })
@@ -53,7 +53,7 @@ export const earlyAborts: Theme = {
 }
 
 /** Connections get stuck, others take their place, and then the first ones go on. */
-export const stuck: Theme = {
+const stuck: Theme = {
   mirrors: false,
   plan: (chance) => {
     const load = weights({ read: 1, write: 2, compare: chance.pick([0, 0.5]) })
@@ -80,7 +80,7 @@ export const stuck: Theme = {
  * A login is long on its way to the management path. Its sender was switched off meanwhile and has
  * come back, over the direct path; so what is late is newer at the server than what it would end.
  */
-export const lateLogins: Theme = {
+const lateLogins: Theme = {
   mirrors: false,
   plan: (chance) => {
     const patience = { patienceMs: 300, aborts: 0 }
@@ -106,7 +106,7 @@ export const lateLogins: Theme = {
  * Connections to the front end get stuck, their initiators come back under another name of theirs,
  * at the same portal or at the other one, and then the first ones go on.
  */
-export const stuckFront: Theme = {
+const stuckFront: Theme = {
   mirrors: false,
   plan: (chance) => {
     const load = weights({ read: 1, write: 2 })
@@ -156,4 +156,13 @@ function resetPaths(
       for (const host of portals) network.resetBetween('c1', host)
     })
   }
+}
+
+export const sessionThemes = {
+  slowResets,
+  lostCompares,
+  earlyAborts,
+  stuck,
+  lateLogins,
+  stuckFront,
 }

@@ -26,7 +26,7 @@ async function begin({ initiator, places, chance }: Script): Promise<[number, nu
 }
 
 /** The power goes while nothing says yet, for good, that pages have changed their owners. */
-export const reusedAfterLoss: Theme = {
+const reusedAfterLoss: Theme = {
   mirrors: false,
   plan: scarce,
   run: async (cluster, chance) => {
@@ -43,7 +43,7 @@ export const reusedAfterLoss: Theme = {
 }
 
 /** Reads and writes are under way for long when the pages that they are about get new owners. */
-export const reusedWhileInUse: Theme = {
+const reusedWhileInUse: Theme = {
   mirrors: false,
   plan: scarce,
   run: async (cluster, chance) => {
@@ -70,7 +70,7 @@ function late({ servers }: Cluster, ms: number): void {
 }
 
 /** The power goes, what no flush covered goes with it, and initiators flush afterwards. */
-export const lostWrites: Theme = {
+const lostWrites: Theme = {
   mirrors: false,
   plan: (chance) => {
     const load = weights({
@@ -98,7 +98,7 @@ export const lostWrites: Theme = {
  * A flush fails while nearly nothing was flushed before, and the store is opened again at once; who
  * would give it a place in a new map hears nothing of it for a while.
  */
-export const failedFlush: Theme = {
+const failedFlush: Theme = {
   mirrors: false,
   plan: (chance) => {
     const load = weights({ read: 2, write: 1, flush: chance.between(0.1, 0.3) })
@@ -131,3 +131,5 @@ function losePower(cluster: Cluster, chance: Chance): void {
     })
   }
 }
+
+export const storeThemes = { reusedAfterLoss, reusedWhileInUse, lostWrites, failedFlush }
