@@ -104,6 +104,8 @@ await t.test('a manager goes on after its successor has undone the close of its 
       fences.fenceClient(1, 1, 2_000)
     })
     world.after(560, () => manager.replace(600))
+    // It is not told by the server in time that another one gives orders there now.
+    world.after(900, () => cluster.undoLater(1_800, links.hold(['s1'], ['m'])))
   }),
 )
 
