@@ -1,7 +1,6 @@
 /** All guards that can be taken out, by what they guard. */
 import { configurationMutations } from './mutations/configuration-mutations.ts'
 import { copyMutations } from './mutations/copy-mutations.ts'
-import { diskMutations } from './mutations/disk-mutations.ts'
 import { gatewayMutations } from './mutations/gateway-mutations.ts'
 import { leaseMutations } from './mutations/lease-mutations.ts'
 import type { Mutation } from './mutations/mutation.ts'
@@ -13,7 +12,6 @@ export const mutations: readonly Mutation[] = [
   ...sessionMutations,
   ...gatewayMutations,
   ...storeMutations,
-  ...diskMutations,
   ...leaseMutations,
   ...copyMutations,
 ]

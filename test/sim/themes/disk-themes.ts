@@ -3,10 +3,9 @@
  * wrote to the wrong place is found by comparing copies, and a copy that is read by nobody meanwhile
  * shows it to nobody.
  */
-import { StorageError } from '../../../src/base/errors.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { Script, scripted, soon } from './script.ts'
-import { dense, type Theme, weights } from './theme.ts'
+import type { Theme } from './theme.ts'
 
 const callMs = 5_000
 const lookMs = 50
@@ -25,49 +24,6 @@ const misdirected: Theme = {
     await verify(cluster, script)
     if (script.isInSync(other!)) await script.gone(primary!)
   },
-}
-
-/**
- * A copy of the manager's store is put back that knows nothing of what was decided since. It would
- * decide the same generations once more, with other content; nothing is decided until the store was
- * made anew.
- */
-const restoredManager: Theme = {
-  mirrors: true,
-  plan: (chance) => {
-    return dense(chance, { loadMs: 9_000, weights: weights({ flush: 0.2 }), gateways: 0 }, 2, 500)
-  },
-  run: async (cluster, chance) => {
-    const script = new Script(cluster, chance)
-    const { manager, fences } = cluster
-    await script.pass(chance.between(100, 400))
-    const old = manager.store.backUp()
-    const [primary] = script.copies
-    await script.gone(primary!)
-    await script.pass(chance.between(50, 500))
-    if (chance.happens(0.2)) await script.back(primary!)
-    manager.kill()
-    manager.store.restore(old)
-    manager.start()
-    await script.pass(chance.between(20, 200))
-    script.restart(primary!)
-    if (chance.happens(0.5)) fences.fence(chance)
-    await script.pass(chance.between(1_500, 4_000))
-    await rebuilt(cluster, script)
-  },
-}
-
-async function rebuilt({ manager, servers, world }: Cluster, script: Script): Promise<void> {
-  for (;;) {
-    try {
-      await manager.rebuild(servers.map(({ control }) => control))
-      return
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error
-      world.note(`operator: not rebuilt: ${error.message}`)
-      await script.pass(200)
-    }
-  }
 }
 
 async function verify({ admin, violations }: Cluster, script: Script): Promise<void> {
