@@ -38,4 +38,4 @@ async function verify({ admin, violations }: Cluster, script: Script): Promise<v
   if (!repaired) violations.add('verify', `found nothing to repair: ${states().join(' ')}`)
 }
 
-export const diskThemes = { misdirected, restoredManager }
+export const diskThemes = { misdirected }
