@@ -30,6 +30,8 @@ export const leg = {
   maxRecvDataSegmentBytes: 256 * KIB,
   loginDeadlineMs: 2_000,
   nopIntervalMs: 500,
+  /** How exactly the time of a ping, and of its answer, is kept. */
+  pulseTickMs: 125,
   nopDeadlineMs: 1_000,
   commandDeadlineMs: 5_000,
   /** Pings of a target that are answered while it does not read what it was sent. */
@@ -215,7 +217,7 @@ export const manager = {
   /** One that did not answer, or would not take up its map, is asked again after this. */
   askAgainMs: 500,
   /** A server that its partners or clients cannot use has so long to answer the manager. */
-  probeDeadlineMs: 500,
+  probeDeadlineMs: 250,
   /** The word of a client that it cannot use a server counts so long. */
   accusationMs: 60_000,
   /** A server that says that it has no store is taken for one that starts, no longer than this. */

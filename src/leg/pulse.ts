@@ -15,7 +15,7 @@ interface PulseOptions {
   readonly fail: (cause: string) => void
 }
 
-const tickMs = limits.nopIntervalMs / 2
+const tickMs = limits.pulseTickMs
 /** A tick this late says that we did not run. */
 const lateMs = 100
 

@@ -146,7 +146,7 @@ export class FrontSession implements Attachment {
     return {
       ...clock,
       after: (ms, run) =>
-        ms === legLimits.nopIntervalMs / 2 ? () => undefined : clock.after(ms, run),
+        ms === legLimits.pulseTickMs ? () => undefined : clock.after(ms, run),
     }
   }
 }
