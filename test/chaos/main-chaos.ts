@@ -5,7 +5,7 @@
  * that happened, with 2 for options that make no sense, with 3 where a round could not be done.
  */
 import { randomInt } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { faults, runChaos } from './chaos.ts'
@@ -102,6 +102,7 @@ function kindsOf(texts: readonly string[] | undefined): readonly Fault[] {
 
 async function chaos(of: Options, signal: AbortSignal): Promise<boolean> {
   const { seed, rounds, gatewaysOnly, kinds, logs } = of
+  if (logs !== undefined) mkdirSync(logs, { recursive: true })
   console.log(`seed ${seed}, ${rounds} rounds`)
   const done: Round[] = []
   const tell = (round: Round): void => {
