@@ -156,7 +156,7 @@ export class FrontVolume {
     const former = state.map
     const formerSettings = this.#settings.state
     if (!state.take(map)) return
-    this.paths.update(map)
+    this.paths.update(map, former)
     this.router.mapChanged()
     if (hasNewEpoch(former, map)) {
       this.#ledger.newEpoch(this.#access.othersServed(former))

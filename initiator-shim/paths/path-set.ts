@@ -31,9 +31,10 @@ export class PathSet {
 
   /**
    * Takes the portals of a new map, and ends paths to servers that it does not name any more: the
-   * generation has moved, so nothing that was sent there can touch the store.
+   * generation has moved, so nothing that was sent there can touch the store. Who led under `former`
+   * and does not any more is not waited for.
    */
-  update(map: VolumeMap): void {
+  update(map: VolumeMap, former: VolumeMap): void {
     const replicas = map.segments.flatMap((segment) => segment.replicas)
     const targets = new Map(replicas.map((replica) => [replica.serverId, replica]))
     for (const [serverId, path] of this.#paths) {
@@ -44,6 +45,7 @@ export class PathSet {
         this.#paths.delete(serverId)
       }
     }
+    for (const serverId of deposed(former, map)) this.#paths.get(serverId)?.deposed()
   }
 
   close(): void {
@@ -53,4 +55,14 @@ export class PathSet {
   list(): readonly ServerPath[] {
     return [...this.#paths.values()]
   }
+}
+
+function deposed(former: VolumeMap, map: VolumeMap): Set<string> {
+  const leaders = new Map(map.segments.map((each) => [each.segmentId, each.replicas[0]?.serverId]))
+  const servers = new Set<string>()
+  for (const { segmentId, replicas } of former.segments) {
+    const serverId = replicas[0]?.serverId
+    if (serverId !== undefined && leaders.get(segmentId) !== serverId) servers.add(serverId)
+  }
+  return servers
 }

@@ -105,6 +105,14 @@ export class ServerPath {
     this.#target = target
   }
 
+  /**
+   * Another server leads now what this one led. It may not know yet, and wait for others before it
+   * answers what it was sent; so it has a short time, and then the commands count as lost.
+   */
+  deposed(): void {
+    if (this.#session !== undefined) void this.#endIfOwed(this.#session)
+  }
+
   /** Brings the path up and keeps it up until `close`. */
   connect(): void {
     if (this.#closed || this.#recovering || this.#switching || this.#session !== undefined) return
@@ -225,6 +233,13 @@ export class ServerPath {
     }
     this.changed.notify()
     this.connect()
+  }
+
+  async #endIfOwed(session: Session): Promise<void> {
+    const sinceMs = this.#ports.clock.nowMs()
+    await this.#pause(shim.deposedAnswerMs)
+    if (this.#session !== session) return
+    session.leg.endIfOwed(sinceMs, 'it does not lead any more, and owes an answer')
   }
 
   #report(portal: string, reachable: boolean, cause: string): void {

@@ -126,6 +126,8 @@ export const shim = {
   returnProbeIntervalMs: 500,
   /** What is in flight may finish for so long before a working session is replaced. */
   switchDrainMs: 250,
+  /** And so long after another server took the lead. */
+  deposedAnswerMs: 250,
   /** The manager sends something every second. */
   watchSilenceMs: 3_000,
   watchRetryFirstMs: 50,

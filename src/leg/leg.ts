@@ -153,6 +153,12 @@ export class Leg {
     this.#connection.close('closed')
   }
 
+  /** Ends the session if a command that was submitted until then has no answer yet. */
+  endIfOwed(submittedAtMs: number, cause: string): void {
+    const oldestAtMs = this.#oldestAtMs()
+    if (oldestAtMs !== undefined && oldestAtMs <= submittedAtMs) this.#connection.fail(cause)
+  }
+
   /** Since when the oldest command waits: for its answer, or in vain for a window that opens. */
   #oldestAtMs(): number | undefined {
     for (const open of this.#sent.values()) return open.sentAtMs

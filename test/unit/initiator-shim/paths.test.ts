@@ -133,6 +133,31 @@ t.test('a path that is gone: over the management path, and back when it is there
   t.strictSame(await wrongSlots(cluster, initiator, writer), [])
 })
 
+t.test(
+  'a primary that only its partner hears: what it owes is sent to its successor',
+  async (t) => {
+    const volume = { name: 'v', sizeBytes: 6 * mib, mirror: 2 }
+    const cluster = await MemoryCluster.start({ servers: 2, volumes: [volume] })
+    t.teardown(() => cluster.stop())
+    const initiator = await cluster.attach('v')
+    const writer = new Writer(cluster, initiator)
+    await cluster.pass(3_000)
+    const { server } = await path(cluster)
+    const primary = cluster.servers.find(({ name }) => name === server)!
+    primary.relay.hang()
+    cluster.rpc.cut(primary.name, true)
+    await cluster.pass(10_000)
+    await cluster.run(writer.stop())
+    t.strictSame([...writer.answers.keys()], ['good'])
+    t.ok(writer.longestMs > 1_000, 'it was waited for')
+    t.ok(writer.longestMs < 5_000, `${writer.longestMs} ms`)
+    primary.relay.release()
+    cluster.rpc.cut(primary.name, false)
+    await cluster.pass(100)
+    t.strictSame(await wrongSlots(cluster, initiator, writer), [])
+  },
+)
+
 /** One round of a path that hangs with writes in it, which are followed by others of the same slots. */
 async function hangAndRelease(cluster: MemoryCluster, initiator: Initiator, seed: number) {
   const random = seededRandom(seed)
