@@ -159,7 +159,7 @@ export class Cluster {
     this.maps.follow(number, map)
     const { places, hotPlaces } = this.#plan
     const hot = places ?? hotBlocks(map, this.world.chance.fork(`hot ${name}`), hotPlaces)
-    this.volumes.push({ number, name, blocks: map.blocks, hot })
+    this.volumes.push({ number, name, blocks: map.blocks, knownBlocks: map.blocks, hot })
   }
 
   /** `client` is how the history names those through whom they go. */

@@ -145,8 +145,7 @@ export class FrontSession implements Attachment {
     if (pings) return clock
     return {
       ...clock,
-      after: (ms, run) =>
-        ms === legLimits.pulseTickMs ? () => undefined : clock.after(ms, run),
+      after: (ms, run) => (ms === legLimits.pulseTickMs ? () => undefined : clock.after(ms, run)),
     }
   }
 }

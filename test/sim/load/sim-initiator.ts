@@ -13,10 +13,15 @@ import type { Attachment, Request } from './front-session.ts'
 import type { Ending, History, Operation } from './history.ts'
 import { readStamp, sameStamp, sectorBytes, stampedBlocks, stampedSector } from './stamps.ts'
 
+/** What is beyond the end that the front end knows is asked for again after this. */
+const unknownBlocksMs = 50
+
 export interface LoadVolume {
   readonly number: number
   readonly name: string
   blocks: number
+  /** So many every front end knows of; it may hear later of those that the volume grew by. */
+  readonly knownBlocks: number
   /** Where operations meet. */
   readonly hot: readonly number[]
 }
@@ -352,7 +357,7 @@ export class SimInitiator {
   #condition(operation: Operation, bytes: Buffer, beganMs: number): Answer {
     const sense = decodeSense(bytes)
     const code = sense ? `${hex(sense.key)}/${hex(sense.asc)}/${hex(sense.ascq)}` : 'no sense'
-    const { mayFail, isFenced } = this.options
+    const { mayFail, isFenced, volume } = this.options
     switch (code) {
       case '6/29/0':
         this.#note('is told of a reset: 29h/00h')
@@ -364,6 +369,9 @@ export class SimInitiator {
       case 'b/8/0':
         if (operation.kind === 'compare') return { kind: 'in-doubt', why: 'nobody knows' }
         break
+      case '5/21/0':
+        if (operation.lba + operation.blocks <= volume.knownBlocks) break
+        return { kind: 'again', afterMs: unknownBlocksMs }
       case '2/4/0':
         if (mayFail(beganMs) || isFenced(beganMs)) return { kind: 'in-doubt', why: 'not ready' }
         break
