@@ -4,9 +4,10 @@
  * environment; the directory it is in is locked by the program that owns it.
  */
 import { open as openFile } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
-import { StorageError } from '../base/errors.ts'
+import { StorageError, toError } from '../base/errors.ts'
 import type { KeyValue, KeyValueEntry, Transaction } from '../ports/key-value.ts'
 import { makeDirectory, syncDirectory } from './directory-sync.ts'
 import { errorCode, fileError } from './node-errors.ts'
@@ -29,6 +30,8 @@ export async function openLmdb(path: string): Promise<KeyValue> {
       encoding: 'binary',
       // The write promise must mean durable, not only visible.
       overlappingSync: false,
+      // Batches are made here; of its own ones the library drops the failures, unhandled.
+      eventTurnBatching: false,
     })
     await syncDirectory(dirname(absolute))
     return new LmdbKeyValue(absolute, database)
@@ -92,9 +95,23 @@ class LmdbKeyValue implements KeyValue {
         resolve(applied[index] === true)
       })
     } catch (error) {
-      const failure = fileError('commit to', this.#path, error)
+      const failure = await this.#commitFailure(error)
       for (const { reject } of batch) reject(failure)
     }
+  }
+
+  /** The library tells why in a promise of its own. Of what found no room nothing is stored. */
+  async #commitFailure(error: unknown): Promise<StorageError> {
+    if (!(error instanceof Error) || !('commitError' in error)) {
+      return fileError('commit to', this.#path, error)
+    }
+    try {
+      await error.commitError
+    } catch (cause) {
+      const why = `commit to ${this.#path}: ${toError(cause).message}`
+      return new StorageError(isFull(cause) ? 'no-space' : 'io-error', why, cause)
+    }
+    return fileError('commit to', this.#path, error)
   }
 
   #apply({ transaction }: Waiting): boolean {
@@ -114,6 +131,15 @@ class LmdbKeyValue implements KeyValue {
   #mustBeOpen(): void {
     if (this.#closed) throw new StorageError('conflict', `${this.#path} is closed`)
   }
+}
+
+/** MDB_MAP_FULL, and what the system says of a full file system or a used up quota. */
+const mapFull = -30_792
+const { ENOSPC, EDQUOT } = constants.errno
+
+function isFull(cause: unknown): boolean {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  return code === ENOSPC || code === EDQUOT || code === mapFull
 }
 
 /** The magic number of LMDB's first page stands after its page header (data format 2: 24 bytes). */

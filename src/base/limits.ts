@@ -187,6 +187,10 @@ export const store = {
   flushIntervalMs: 5_000,
   /** A log longer than this is folded at once. */
   foldAfterLogBytes: 16 * MIB,
+  /** The log gets room in such steps, as zeros that are written ahead: a record finds it there. */
+  logRoomBytes: 64 * KIB,
+  /** Of that room: only for what needs none of its own, freed pages and flushes. */
+  logReserveBytes: 32 * KIB,
   /** Pages that one `free` record covers at most, so that no turn is long. */
   largestFreeRun: 16_384,
   /** Zeros written in one go where a raw file is unmapped. */
@@ -220,8 +224,14 @@ export const manager = {
   askAgainMs: 500,
   /** A server that its partners or clients cannot use has so long to answer the manager. */
   probeDeadlineMs: 250,
+  /** After its start a manager changes no map before it heard its servers, or for so long. */
+  rollCallMs: 1_000,
   /** The word of a client that it cannot use a server counts so long. */
   accusationMs: 60_000,
+  /** By then a client that lost its path to a server has found another one, if there is any. */
+  accusationStandsMs: 250,
+  /** A partner that says the same of a primary that calls it silent is kept so long for clients to speak. */
+  disputeMs: 1_200,
   /** A server that says that it has no store is taken for one that starts, no longer than this. */
   startTakesMs: 2_000,
   /** How often volumes that lack a copy are looked at. */
@@ -394,6 +404,8 @@ export const mirror = {
   hurriedHeartbeatMs: 10,
   /** A partner that answered nothing for so long cannot be used. */
   suspectedMs: 1_200,
+  /** Nor can a primary that was not heard for so long: sooner, so that it says so before its primary does. */
+  primarySuspectedMs: 1_000,
   /** A server looks so often whether there is something to tell of its partners. */
   conditionLookMs: 100,
   /** And tells how far it is no more often than this. */
@@ -466,6 +478,15 @@ export const mirror = {
 assert(pageBytes % physicalBlockBytes === 0, 'a page holds whole physical blocks')
 assert(mirror.regionBytes % pageBytes === 0, 'a region holds whole pages')
 assert(mirror.sessionSilenceMs < mirror.suspectedMs, 'another portal is tried before suspicion')
+assert(
+  mirror.primarySuspectedMs + mirror.conditionLookMs <= mirror.suspectedMs,
+  'a partner speaks before the primary that it does not hear',
+)
+assert(
+  mirror.primarySuspectedMs - mirror.heartbeatMs + manager.disputeMs >=
+    leg.nopIntervalMs + leg.nopDeadlineMs + 2 * leg.pulseTickMs,
+  'a client notices that its path is dead before the partner of its primary is dropped',
+)
 assert(mirror.markedRegionsHigh < mirror.markedRegions, 'room is made before it is missing')
 assert(mirror.markedRegionsLow < mirror.markedRegionsHigh, 'a flush makes room for many')
 assert(mirror.clearedRegions * 8 <= leg.firstBurstBytes, 'a clearing is immediate data')

@@ -2,13 +2,22 @@
  * The writing side of the mapping log: files `map.log.N`, one after the other. A record counts when
  * it is in the file; in that same turn it is applied to the tables, so that the tables are always
  * exactly what a replay of the file would give. One write is under way at a time, and what comes
- * meanwhile shares the next one. Any failure is final: what follows a torn record cannot be read.
+ * meanwhile shares the next one.
+ *
+ * Records are written into room that was written ahead as zeros, where a reader sees the end. So a
+ * full file system shows where more room is asked for, with no record in the file: who needs pages
+ * is refused, and the rest of the room is for freed pages and flushes. Where even what is there
+ * cannot be overwritten, the file is cut where it ended before. Any other failure is final: what
+ * follows a torn record cannot be read.
  */
 import { assert } from '../../src/base/assert.ts'
 import { crc32c } from '../../src/base/crc32c.ts'
 import { StorageError, toError } from '../../src/base/errors.ts'
+import { store } from '../../src/base/limits.ts'
 import type { BlockFile, BlockFiles } from '../../src/ports/block-file.ts'
-import { encodeRecord, type MapRecord, type Sequenced } from './map-record.ts'
+import { encodeRecord, type MapRecord, recordBytes, type Sequenced } from './map-record.ts'
+import { isNoSpace } from './no-space.ts'
+import { zeros } from './zeros.ts'
 
 export const logHeaderBytes = 32
 const magic = Buffer.from('PLSDMAPL')
@@ -25,12 +34,22 @@ interface OpenLog {
   readonly number: number
   readonly file: BlockFile
   endBytes: number
+  /** From `endBytes` up to here there are zeros. */
+  roomEndBytes: number
   dirty: boolean
 }
 
-type Item =
-  | { readonly records: readonly MapRecord[]; readonly done: () => void; readonly failed: Failed }
-  | { readonly next: OpenLog; readonly done: () => void; readonly failed: Failed }
+type Item = Records | Rotation
+interface Records {
+  readonly records: readonly MapRecord[]
+  readonly done: () => void
+  readonly failed: Failed
+}
+interface Rotation {
+  readonly next: OpenLog
+  readonly done: () => void
+  readonly failed: Failed
+}
 type Failed = (error: StorageError) => void
 
 export class MapLog {
@@ -68,7 +87,7 @@ export class MapLog {
     return this.#current.endBytes
   }
 
-  /** Resolves when the records are in the file and applied. */
+  /** Resolves when the records are in the file and applied; no-space: neither, now or later. */
   append(records: readonly MapRecord[]): Promise<void> {
     return new Promise((done, failed) => this.#enqueue({ records, done, failed }))
   }
@@ -143,21 +162,29 @@ export class MapLog {
 
   async #writeBatch(): Promise<void> {
     const rotation = this.#queue.findIndex((item) => 'next' in item)
-    const batch = this.#queue.slice(0, rotation < 0 ? undefined : rotation)
+    const asked = this.#queue.slice(0, rotation < 0 ? undefined : rotation).map(recordsOf)
     const log = this.#current
+    const refusal = await giveRoom(log, bytesOf(asked) + store.logReserveBytes)
+    const batch = refusal === undefined ? asked : this.#refuse(asked, roomFor(asked, log), refusal)
+    if (batch.length === 0) return
     const entries: Sequenced<MapRecord>[] = []
-    for (const item of batch) {
-      assert('records' in item, 'a batch ends before a rotation')
-      for (const record of item.records) {
-        entries.push({ sequence: this.#nextSequence + entries.length, record })
-      }
+    for (const record of batch.flatMap(({ records }) => records)) {
+      entries.push({ sequence: this.#nextSequence + entries.length, record })
     }
     const bytes = Buffer.concat(
       entries.map(({ record, sequence }) => encodeRecord(record, sequence)),
     )
-    await log.file.write([bytes], log.endBytes)
+    try {
+      await log.file.write([bytes], log.endBytes)
+    } catch (error) {
+      if (!isNoSpace(error)) throw error
+      await cut(log)
+      this.#refuse(batch, [], error)
+      return
+    }
     // In one turn: position, tables, answers.
     log.endBytes += bytes.length
+    log.roomEndBytes = Math.max(log.roomEndBytes, log.endBytes)
     log.dirty = true
     this.#nextSequence += entries.length
     this.#queue.splice(0, batch.length)
@@ -165,15 +192,72 @@ export class MapLog {
     for (const item of batch) item.done()
   }
 
+  /** Those of the queue's first ones that are not `kept` fail, alone. */
+  #refuse(first: readonly Records[], kept: readonly Records[], why: StorageError): typeof kept {
+    const refused = new Set<Item>(first.filter((item) => !kept.includes(item)))
+    this.#queue = this.#queue.filter((item) => !refused.has(item))
+    for (const { failed } of refused) failed(why)
+    return kept
+  }
+
   #fail(thrown: unknown): void {
-    const error = thrown instanceof StorageError ? thrown : notAStorageError(thrown)
+    const isOwn = thrown instanceof StorageError && !isNoSpace(thrown)
+    const error = isOwn ? thrown : failureOf(thrown)
     this.#failure = error
     for (const item of this.#queue.splice(0)) item.failed(error)
   }
 }
 
-function notAStorageError(thrown: unknown): StorageError {
+function failureOf(thrown: unknown): StorageError {
   return new StorageError('io-error', `the mapping log: ${toError(thrown).message}`, thrown)
+}
+
+function recordsOf(item: Item): Records {
+  assert('records' in item, 'a batch ends before a rotation')
+  return item
+}
+
+function bytesOf(items: readonly Records[]): number {
+  let bytes = 0
+  for (const { records } of items) for (const record of records) bytes += recordBytes(record)
+  return bytes
+}
+
+/** Those that find room in what the log has, and need none of their own. */
+function roomFor(items: readonly Records[], log: OpenLog): readonly Records[] {
+  let leftBytes = log.roomEndBytes - log.endBytes
+  return items.filter((item) => {
+    const bytes = bytesOf([item])
+    if (bytes > leftBytes || item.records.some(({ kind }) => kind === 'map')) return false
+    leftBytes -= bytes
+    return true
+  })
+}
+
+/** Zeros for so many bytes; what is in the file of those that found no room is as good as nothing. */
+async function giveRoom(log: OpenLog, wantedBytes: number): Promise<StorageError | undefined> {
+  const missing = log.endBytes + wantedBytes - log.roomEndBytes
+  if (missing <= 0) return undefined
+  const bytes = Math.ceil(missing / store.logRoomBytes) * store.logRoomBytes
+  try {
+    await log.file.write(zeros(bytes), log.roomEndBytes)
+  } catch (error) {
+    if (isNoSpace(error)) return error
+    throw error
+  }
+  log.roomEndBytes += bytes
+  log.dirty = true
+  return undefined
+}
+
+/**
+ * Takes back what a refused write has left behind its end, before anyone hears of it: whoever opens
+ * the log would believe it. Durably, for what is written there next has the same sequences.
+ */
+async function cut(log: OpenLog): Promise<void> {
+  await log.file.resize(log.endBytes)
+  log.roomEndBytes = log.endBytes
+  await log.file.flush()
 }
 
 export function logName(number: number): string {
@@ -198,6 +282,23 @@ async function createLogFile(files: BlockFiles, number: number): Promise<OpenLog
   const name = logName(number)
   await files.remove(name)
   const file = await files.open(name, { create: true })
-  await file.write([header(number)], 0)
-  return { number, file, endBytes: logHeaderBytes, dirty: true }
+  try {
+    const roomEndBytes = await begin(file, header(number))
+    return { number, file, endBytes: logHeaderBytes, roomEndBytes, dirty: true }
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+/** With room where that can be had; without it the log still takes what it finds room for. */
+async function begin(file: BlockFile, head: Buffer): Promise<number> {
+  try {
+    await file.write([head, ...zeros(store.logRoomBytes - head.length)], 0)
+    return store.logRoomBytes
+  } catch (error) {
+    if (!isNoSpace(error)) throw error
+    await file.write([head], 0)
+    return head.length
+  }
 }

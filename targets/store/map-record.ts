@@ -50,9 +50,13 @@ export interface Sequenced<R> {
   readonly record: R
 }
 
+export function recordBytes({ kind }: MapRecord): number {
+  return kind === 'flush' ? flushBytes : mappingBytes
+}
+
 export function encodeRecord(record: MapRecord, sequence: number): Buffer {
   const flush = record.kind === 'flush'
-  const bytes = Buffer.alloc(flush ? flushBytes : mappingBytes)
+  const bytes = Buffer.alloc(recordBytes(record))
   bytes.writeUInt32BE(bytes.length, 0)
   writeNumber(bytes, sequence, 8)
   bytes.writeUInt8(kinds[record.kind], 16)

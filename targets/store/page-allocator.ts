@@ -11,6 +11,7 @@ export class PageAllocator {
   #taken: Uint32Array
   /** Next fit: what is written one after the other lies one after the other. */
   #cursor = 0
+  #firstFit = false
 
   constructor(capacityPages: number) {
     this.#capacityPages = capacityPages
@@ -49,8 +50,19 @@ export class PageAllocator {
     return true
   }
 
+  /**
+   * From now on the lowest free page comes first: the file cannot grow, and of what it has a place
+   * for those at its beginning were taken before.
+   */
+  preferLowest(): void {
+    if (this.#firstFit) return
+    this.#firstFit = true
+    this.#cursor = 0
+  }
+
   release(pages: readonly number[]): void {
     for (const page of pages) {
+      if (this.#firstFit && page < this.#cursor) this.#cursor = page
       assert(this.#isTaken(page), 'a released page was taken')
       this.#taken[page >>> 5]! &= ~(1 << (page % 32))
     }

@@ -126,21 +126,26 @@ export class PageStore {
   async resizeReplica(id: string, blocks: number): Promise<void> {
     checkBlocks(blocks)
     const { number, store: paged } = this.#find(id)
-    const shrinks = blocks < paged.blocks
-    if (shrinks) {
-      await paged.shrink(blocks)
-      // Or a loss of power would bring back what lies beyond the end.
-      await this.#core.flush()
+    const before = paged.blocks
+    try {
+      if (blocks < before) {
+        await paged.shrink(blocks)
+        // Or a loss of power would bring back what lies beyond the end.
+        await this.#core.flush()
+      }
+      await this.#core.metadataQueue.run(async () => {
+        this.#core.check()
+        await this.#core.commit(
+          {},
+          { put: [replicaEntry(id, { number, blocks, blockBytes: paged.blockBytes })] },
+        )
+        this.#setBlocks(number, blocks)
+      })
+    } catch (error) {
+      // Or the next attempt would find it short already, and leave what lies beyond the end.
+      this.#setBlocks(number, before)
+      throw error
     }
-    await this.#core.metadataQueue.run(async () => {
-      this.#core.check()
-      await this.#core.commit(
-        {},
-        { put: [replicaEntry(id, { number, blocks, blockBytes: paged.blockBytes })] },
-      )
-      const replica = this.#core.replicas.get(number)
-      if (replica !== undefined) replica.blocks = blocks
-    })
   }
 
   /** Ends its operations and gives its pages back; durable when it resolves. */
@@ -184,6 +189,11 @@ export class PageStore {
     this.#cancelTimer()
     await this.#core.close()
     return PageStore.open(this.#options)
+  }
+
+  #setBlocks(number: number, blocks: number): void {
+    const replica = this.#core.replicas.get(number)
+    if (replica !== undefined) replica.blocks = blocks
   }
 
   #find(id: string): { number: number; store: PagedReplica } {

@@ -11,6 +11,7 @@ import { atomicBytes, pageBytes, store } from '../../src/base/limits.ts'
 import { blocksOf, checkRange } from './block-range.ts'
 import { BusyPages } from './busy-pages.ts'
 import type { MappingRecord } from './map-record.ts'
+import { isNoSpace } from './no-space.ts'
 import type { Era } from './operation-eras.ts'
 import { type Piece, piecesOf } from './page-pieces.ts'
 import type { OpenReplica } from './recovery.ts'
@@ -117,7 +118,7 @@ export class PagedReplica implements ReplicaStore {
       const era = this.#core.eras.enter()
       try {
         await this.#writeCopies(lba, data, fresh)
-        await this.#core.append(this.#joinedMappings(fresh))
+        await this.#map(this.#joinedMappings(fresh), fresh)
         this.#core.stillStands()
       } finally {
         era.leave()
@@ -221,7 +222,7 @@ export class PagedReplica implements ReplicaStore {
     data: readonly Buffer[],
     fresh: ReadonlyMap<number, number>,
   ): Promise<void> {
-    const { pages, allocator } = this.#core
+    const { pages } = this.#core
     const cursor = new BufferCursor(data)
     const lengthBytes = blocksOf(data, this.blockBytes) * this.blockBytes
     try {
@@ -233,7 +234,7 @@ export class PagedReplica implements ReplicaStore {
         this.#core.wrote(atBytes, pageBytes)
       }
     } catch (error) {
-      allocator.release([...fresh.values()])
+      this.#giveBack(fresh, error)
       throw error
     }
   }
@@ -313,7 +314,7 @@ export class PagedReplica implements ReplicaStore {
     const era = this.#core.eras.enter()
     try {
       await this.#writeData(lba, data, fresh)
-      if (fresh.size > 0) await this.#core.append(this.#mappings(fresh))
+      if (fresh.size > 0) await this.#map(this.#mappings(fresh), fresh)
       this.#core.stillStands()
     } finally {
       free()
@@ -326,14 +327,15 @@ export class PagedReplica implements ReplicaStore {
     data: readonly Buffer[],
     fresh: ReadonlyMap<number, number>,
   ): Promise<void> {
-    const { pages, allocator } = this.#core
+    const { pages } = this.#core
     const writes = this.#planWrites(lba, data, fresh)
     try {
       await settleAll(writes.map(({ buffers, atBytes }) => pages.write(buffers, atBytes)))
       for (const { atBytes, bytes } of writes) this.#core.wrote(atBytes, bytes)
     } catch (error) {
-      // Never mapped, and no I/O on them is left: the next owner writes them whole again.
-      allocator.release([...fresh.values()])
+      // Some of it may be there, and be read: the next flush has to make it durable.
+      for (const { atBytes, bytes } of writes) this.#core.wrote(atBytes, bytes)
+      this.#giveBack(fresh, error)
       throw error
     }
   }
@@ -362,6 +364,23 @@ export class PagedReplica implements ReplicaStore {
       } else writes.push({ atBytes, bytes: pieceBytes, buffers })
     }
     return writes
+  }
+
+  /** What is refused leaves the tables as they are, and the pages are nobody's again. */
+  async #map(records: readonly MappingRecord[], fresh: ReadonlyMap<number, number>): Promise<void> {
+    try {
+      await this.#core.append(records)
+    } catch (error) {
+      this.#core.allocator.release([...fresh.values()])
+      throw error
+    }
+  }
+
+  /** Never mapped, and no I/O on them is left: the next owner writes them whole again. */
+  #giveBack(fresh: ReadonlyMap<number, number>, error: unknown): void {
+    const { allocator } = this.#core
+    if (fresh.size > 0 && isNoSpace(error)) allocator.preferLowest()
+    allocator.release([...fresh.values()])
   }
 
   #joinedMappings(fresh: ReadonlyMap<number, number>): MappingRecord[] {
@@ -413,8 +432,11 @@ export class PagedReplica implements ReplicaStore {
       const physical = this.#replica.table.get(page)
       if (physical === undefined) return
       const atBytes = physical * pageBytes + (lba % this.#pageBlocks) * this.blockBytes
-      await this.#core.pages.write(zeros(blocks * this.blockBytes), atBytes)
-      this.#core.wrote(atBytes, blocks * this.blockBytes)
+      try {
+        await this.#core.pages.write(zeros(blocks * this.blockBytes), atBytes)
+      } finally {
+        this.#core.wrote(atBytes, blocks * this.blockBytes)
+      }
       this.#core.stillStands()
     } finally {
       era.leave()

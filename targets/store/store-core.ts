@@ -10,6 +10,7 @@ import type { Log } from '../../src/ports/log.ts'
 import { foldChanges } from './fold.ts'
 import type { MapLog } from './map-log.ts'
 import type { MappingRecord, MapRecord, Sequenced } from './map-record.ts'
+import { isNoSpace } from './no-space.ts'
 import { OperationEras } from './operation-eras.ts'
 import type { PageAllocator } from './page-allocator.ts'
 import type { OpenDisk, OpenReplica } from './recovery.ts'
@@ -52,6 +53,8 @@ export class StoreCore {
   #coveredSequence: number
   #lastMappingSequence: number
   #unfolded: Sequenced<MappingRecord>[] = []
+  /** Last sequence of the log files that are being folded, also after an attempt that failed. */
+  #foldedUpTo: number | undefined
   #freed: FreedPages[] = []
   /** Settles when the pages freed by the last flush can be handed out. */
   #released: Promise<void> = Promise.resolve()
@@ -111,12 +114,12 @@ export class StoreCore {
     }
   }
 
-  /** Resolves when the mapping changes are in the log and in the tables. */
+  /** Resolves when the mapping changes are in the log and in the tables; no-space: they are not. */
   async append(records: readonly MappingRecord[]): Promise<void> {
     try {
       await this.#log.append(records)
     } catch (error) {
-      throw this.fail(error)
+      throw isNoSpace(error) ? error : this.fail(error)
     }
     if (this.#log.bytes > store.foldAfterLogBytes) this.foldSoon()
   }
@@ -216,7 +219,8 @@ export class StoreCore {
 
   /**
    * First the data, then the record that says so. A mapping that is covered therefore has its data,
-   * and a page that is handed out again is no longer mapped by anyone, whatever is lost.
+   * and a page that is handed out again is no longer mapped by anyone, whatever is lost. Where there
+   * is no room for the record the data are durable, the mappings are not, and nothing is lost.
    */
   async #flushOnce(): Promise<void> {
     this.stillStands()
@@ -224,11 +228,13 @@ export class StoreCore {
     if (this.#dirtyPages.size === 0 && covers === this.#coveredSequence) return
     this.#flushingPages = this.#dirtyPages
     this.#dirtyPages = new Set()
+    let refused: StorageError | undefined
     try {
       await this.pages.flush()
       if (covers > this.#coveredSequence) {
-        await this.#log.append([{ kind: 'flush', covers }])
-        await this.#log.sync()
+        const appended = this.#log.append([{ kind: 'flush', covers }])
+        refused = await appended.then(() => undefined, refusal)
+        if (refused === undefined) await this.#log.sync()
       }
     } catch (error) {
       const failure = this.fail(error)
@@ -240,6 +246,7 @@ export class StoreCore {
     // Something else may have failed meanwhile, and taken this flush's ground away.
     this.stillStands()
     this.#flushingPages = new Set()
+    if (refused !== undefined) throw refused
     this.#coveredSequence = covers
     this.#release(covers)
   }
@@ -260,7 +267,9 @@ export class StoreCore {
 
   async #foldOnce(): Promise<void> {
     if (this.#unfolded.length === 0) return this.flush()
-    const boundary = await this.#log.rotate()
+    // One that failed is tried again with the same files: each try would leave one more.
+    this.#foldedUpTo ??= await this.#log.rotate()
+    const boundary = this.#foldedUpTo
     await this.flush()
     const folded = this.#unfolded.filter(({ sequence }) => sequence <= boundary)
     const last = folded[folded.length - 1]
@@ -269,16 +278,20 @@ export class StoreCore {
       const changes = await foldChanges(this.metadata, folded, new Set(this.replicas.keys()))
       await this.commit({ logNumber: this.#log.number, foldedSequence: boundary }, changes)
     })
+    this.#foldedUpTo = undefined
     this.#unfolded = this.#unfolded.filter(({ sequence }) => sequence > boundary)
     await this.#log.discardRetired()
   }
 
-  /** A metadata commit whose failure stops the store: nobody knows what is stored then. */
+  /**
+   * A metadata commit. Its failure stops the store, because nobody knows what is stored then; but
+   * not one that found no room, of which nothing is stored.
+   */
   async commit(...change: Parameters<StoreMetadata['commit']>): Promise<void> {
     try {
       await this.metadata.commit(...change)
     } catch (error) {
-      throw this.fail(error)
+      throw isNoSpace(error) ? error : this.fail(error)
     }
   }
 
@@ -294,4 +307,9 @@ export class StoreCore {
       this.#options.log.error('the loss could not be recorded', { error: toError(error) })
     }
   }
+}
+
+function refusal(error: unknown): StorageError {
+  if (isNoSpace(error)) return error
+  throw error
 }

@@ -10,6 +10,7 @@
 import { assert } from '../../src/base/assert.ts'
 import { StorageError } from '../../src/base/errors.ts'
 import type { KeyValue, Transaction } from '../../src/ports/key-value.ts'
+import { SerialQueue } from './serial-queue.ts'
 
 export interface StoreState {
   readonly incarnation: string
@@ -38,6 +39,7 @@ type Changes = Pick<Transaction, 'put' | 'remove'>
 
 export class StoreMetadata {
   readonly #keyValue: KeyValue
+  readonly #commits = new SerialQueue()
   #state: StoreState
 
   constructor(keyValue: KeyValue, state: StoreState) {
@@ -54,13 +56,21 @@ export class StoreMetadata {
     return this.#state
   }
 
-  /** Durable when it resolves. Changes come into force in the order in which they were asked for. */
-  async commit(patch: Partial<StoreState>, changes: Changes = {}): Promise<void> {
-    this.#state = { ...this.#state, ...patch }
-    const state = { key: 'state', value: json(this.#state) }
-    const put = [state, ...(changes.put ?? [])]
-    const applied = await this.#keyValue.transact({ put, remove: changes.remove ?? [] })
-    assert(applied, 'a transaction without conditions is applied')
+  /**
+   * Durable when it resolves. Changes come into force one after the other, in the order in which
+   * they were asked for: the next one must not store the state of one that failed, without its
+   * tables.
+   */
+  commit(patch: Partial<StoreState>, changes: Changes = {}): Promise<void> {
+    return this.#commits.run(async () => {
+      const next = { ...this.#state, ...patch }
+      // If it fails, it may be stored all the same: then a number that it gave is taken.
+      this.#state = { ...this.#state, nextReplica: next.nextReplica }
+      const put = [{ key: 'state', value: json(next) }, ...(changes.put ?? [])]
+      const applied = await this.#keyValue.transact({ put, remove: changes.remove ?? [] })
+      assert(applied, 'a transaction without conditions is applied')
+      this.#state = next
+    })
   }
 
   async replicas(): Promise<Map<string, ReplicaRecord>> {

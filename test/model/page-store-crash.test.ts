@@ -9,7 +9,13 @@ import type { PageStore } from '../../targets/store/page-store.ts'
 import type { ReplicaStore } from '../../targets/store/replica-store.ts'
 import { BlockWitness } from '../support/block-witness.ts'
 import { seededFractions } from '../support/seeded-random.ts'
-import { pageBlocks, StoreMachine, stamped, stampsOf } from '../support/store-machine.ts'
+import {
+  pageBlocks,
+  reuseFaults,
+  StoreMachine,
+  stamped,
+  stampsOf,
+} from '../support/store-machine.ts'
 
 const diskBlocks = 6 * pageBlocks - 40
 const workers = 3
@@ -151,22 +157,6 @@ async function countOperations(seed: number): Promise<{ operations: number; flus
 async function readAll(store: PageStore, id: string, witness: BlockWitness): Promise<number[]> {
   const replica = store.replica(id)
   return replica === undefined ? [] : stampsOf(await replica.read(0, witness.blocks))
-}
-
-/** Free pages must show nothing of their former owners to the next one. */
-async function reuseFaults(store: PageStore): Promise<string[]> {
-  const pages = store.freePages
-  if (pages === 0) return []
-  await store.createReplica('next', pages * pageBlocks)
-  const next = store.replica('next')!
-  for (let page = 0; page < pages; page++) {
-    await next.write(page * pageBlocks + 64, [stamped(0xffff_ffff, 1)])
-  }
-  const stamps = stampsOf(await next.read(0, pages * pageBlocks))
-  return stamps.flatMap((stamp, block) => {
-    const expected = block % pageBlocks === 64 ? 0xffff_ffff : 0
-    return stamp === expected ? [] : [`block ${block} of a new replica is ${stamp}`]
-  })
 }
 
 async function stopAt(

@@ -1,5 +1,5 @@
 /**
- * Decides when a simulated machine stops, or a sync fails. Operations of all its disks are counted;
+ * Decides when a simulated machine stops, a sync fails, or there is no room. Operations of all its disks are counted;
  * at the chosen one the machine stops: that operation and all later ones never answer.
  */
 import { StorageError } from '../../src/base/errors.ts'
@@ -9,6 +9,9 @@ export interface FaultOptions {
   readonly crashAt?: number
   /** Let this flush fail, counted from 1. */
   readonly failFlushAt?: number
+  /** What is written from this operation on, and before the other one, finds no room. */
+  readonly fullFrom?: number
+  readonly fullUntil?: number
   /** 0 <= n < 1. */
   readonly random: () => number
 }
@@ -17,6 +20,8 @@ export class FaultPlan {
   readonly crashed: Promise<void>
   readonly random: () => number
   operations = 0
+  /** Operations that found no room. */
+  withoutRoom = 0
   flushes = 0
   /** Operations that found no disk any more. */
   refused = 0
@@ -71,6 +76,18 @@ export class FaultPlan {
       this.stop()
       return forever()
     }
+  }
+
+  get isFull(): boolean {
+    const { fullFrom = Number.POSITIVE_INFINITY, fullUntil = 0 } = this.#options
+    return this.operations >= fullFrom && this.operations < fullUntil
+  }
+
+  /** Throws where there is no room; some of what was to be written may be there all the same. */
+  mustHaveRoom(name: string): void {
+    if (!this.isFull) return
+    this.withoutRoom++
+    throw new StorageError('no-space', `${name}: the test leaves no room`)
   }
 
   get flushFails(): boolean {

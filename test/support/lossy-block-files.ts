@@ -90,7 +90,18 @@ class LossyFile implements BlockFile {
 
   async write(buffers: readonly Uint8Array[], offsetBytes: number): Promise<void> {
     await this.#plan.before('write')
-    this.#pending.push({ offsetBytes, bytes: Buffer.concat(buffers) })
+    const bytes = Buffer.concat(buffers)
+    try {
+      this.#plan.mustHaveRoom(this.#name)
+    } catch (error) {
+      // Whole sectors of what is made of them; a record may be cut anywhere.
+      const cutBytes = offsetBytes % 512 === 0 ? 512 : 1
+      const part = Math.floor((this.#plan.random() * bytes.length) / cutBytes) * cutBytes
+      if (part > 0) this.#pending.push({ offsetBytes, bytes: bytes.subarray(0, part) })
+      await this.#plan.after()
+      throw error
+    }
+    this.#pending.push({ offsetBytes, bytes })
     await this.#plan.after()
   }
 

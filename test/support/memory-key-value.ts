@@ -25,6 +25,7 @@ export class MemoryKeyValue implements KeyValue {
   async transact(transaction: Transaction): Promise<boolean> {
     const { require = [], put = [], remove = [] } = transaction
     await this.#faults?.before('transact')
+    this.#faults?.mustHaveRoom('the key-value store')
     for (const { key, value } of require) {
       const held = this.#entries.get(key)
       const same = value === undefined ? held === undefined : held?.equals(value) === true

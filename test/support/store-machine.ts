@@ -89,3 +89,19 @@ export function stampsOf(parts: readonly Buffer[]): number[] {
   }
   return stamps
 }
+
+/** Free pages must show nothing of their former owners to the next one. */
+export async function reuseFaults(store: PageStore): Promise<string[]> {
+  const pages = store.freePages
+  if (pages === 0) return []
+  await store.createReplica('next', pages * pageBlocks)
+  const next = store.replica('next')!
+  for (let page = 0; page < pages; page++) {
+    await next.write(page * pageBlocks + 64, [stamped(0xffff_ffff, 1)])
+  }
+  const stamps = stampsOf(await next.read(0, pages * pageBlocks))
+  return stamps.flatMap((stamp, block) => {
+    const expected = block % pageBlocks === 64 ? 0xffff_ffff : 0
+    return stamp === expected ? [] : [`block ${block} of a new replica is ${stamp}`]
+  })
+}
