@@ -21,6 +21,7 @@ import type { KeyValue, Transaction } from '../ports/key-value.ts'
 import { asGeneration, type Generation } from '../volume/generation.ts'
 import type { VolumeMap } from '../volume/map.ts'
 import {
+  condemnedKey,
   counterKey,
   deletedFromKey,
   deletedKey,
@@ -82,6 +83,8 @@ export class ConfigurationStore {
 
   /** Raises the term, then reads everything. The store owns `keyValue` from now on. */
   static async open(keyValue: KeyValue): Promise<ConfigurationStore> {
+    const condemned = await keyValue.get(condemnedKey)
+    if (condemned !== undefined) throw new StorageError('conflict', condemned.toString('utf8'))
     const before = await keyValue.get(termKey)
     const term = before === undefined ? 1 : parseNumber(termKey, before) + 1
     const raised = await keyValue.transact({
@@ -247,8 +250,17 @@ export class ConfigurationStore {
     return this.#checking
   }
 
-  /** Nothing is committed any more, and the owner is told why. */
-  end(why: Error): Error {
+  /** Nothing is committed any more, now and after every start; the owner is told why. */
+  async condemn(why: StorageError): Promise<Error> {
+    this.#failure ??= why
+    try {
+      await this.#keyValue.transact({
+        require: [{ key: termKey, value: encodeNumber(this.term) }],
+        put: [{ key: condemnedKey, value: Buffer.from(why.message, 'utf8') }],
+      })
+    } catch (error) {
+      return this.#fail(new StorageError(why.code, why.message, error))
+    }
     return this.#fail(why)
   }
 

@@ -2,6 +2,8 @@
 
 export const termKey = 'term'
 export const counterKey = 'counter'
+/** Why the store is never to be used again. */
+export const condemnedKey = 'condemned'
 
 export const recoveryKey = 'recovery'
 

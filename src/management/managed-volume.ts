@@ -18,6 +18,7 @@ import { type Plan, type SetsToClose, setsToClose } from './change-plan.ts'
 import { type Closed, CloseRound } from './close-round.ts'
 import type { ConfigurationStore } from './configuration-store.ts'
 import { isInSync, primariesOf, serversOf } from './map-edits.ts'
+import type { RollCall } from './roll-call.ts'
 import { ShutOutTimes } from './shut-out.ts'
 
 /** What a volume needs of the manager around it. */
@@ -29,6 +30,7 @@ export interface VolumeContext {
   readonly client: (serverId: string) => StorageServerClient
   readonly isDead: (serverId: string) => boolean
   readonly nameOf: (serverId: string) => string
+  readonly rollCall: Pick<RollCall, 'taken'>
   /** The map as it is handed out: with the portals of today. */
   readonly handOut: (map: VolumeMap) => VolumeMap
   /** Called in the turn in which a new map was decided. */
@@ -212,7 +214,8 @@ export class ManagedVolume {
 
   async #run(job: Job): Promise<Outcome> {
     const { plan } = job
-    const { clock, store } = this.#context
+    const { clock, store, rollCall } = this.#context
+    await rollCall.taken(serversOf(this.#map))
     const before = this.#map
     if (before.deleted) throw new StorageError('not-found', `volume ${before.name} is deleted`)
     if (plan.next(before) === undefined) return { map: before, shutOutMs: 0 }

@@ -42,6 +42,7 @@ import { MapWaiters } from './map-waiters.ts'
 import { Recovery } from './recovery.ts'
 import { type MissingRoom, missingRoom } from './recovery-room.ts'
 import { ReplicaHealth } from './replica-health.ts'
+import { RollCall } from './roll-call.ts'
 import { ServerRegistry } from './server-registry.ts'
 import { SharedStates } from './shared-state.ts'
 import { ShutOutTimes } from './shut-out.ts'
@@ -81,6 +82,7 @@ export class Manager {
   readonly #waiters: MapWaiters
   readonly #reports = new ClientReports()
   readonly #conditions: Conditions
+  readonly #rollCall: RollCall
   readonly #suspicions: Suspicions
   readonly #health: ReplicaHealth
   readonly #recovery: Recovery
@@ -103,7 +105,9 @@ export class Manager {
     this.#ports = ports
     this.#store = store
     this.#waiters = new MapWaiters(clock)
-    const succession = new Succession({ store, log })
+    this.#rollCall = new RollCall({ clock, isDead: (serverId) => registry.isDead(serverId) })
+    const rollCall = this.#rollCall
+    const succession = new Succession({ store, rollCall, log })
     this.#conditions = new Conditions(clock)
     this.#registry = new ServerRegistry({
       store,
@@ -111,7 +115,7 @@ export class Manager {
       clock,
       log,
       heard: (facts, volumes) => {
-        succession.heard(volumes)
+        succession.heard(facts, volumes)
         this.#conditions.heard(facts, volumes)
         this.#volumes.heard(facts, volumes)
       },
@@ -165,6 +169,7 @@ export class Manager {
       isDead: (serverId) => registry.isDead(serverId),
       nameOf: (serverId) => registry.nameOf(serverId),
       handOut,
+      rollCall,
       committed: (map) => this.#waiters.committed(handOut(map)),
       publish: (map) => this.#hub.publish(handOut(map)),
       refresh: (serverId, delayMs) => registry.refresh(serverId, delayMs),
@@ -232,6 +237,7 @@ export class Manager {
     this.#hub.stop()
     this.#waiters.stop()
     this.#registry.stop()
+    this.#rollCall.stop()
     this.#suspicions.stop()
     this.#health.stop()
     this.#recovery.stop()

@@ -5,18 +5,21 @@
  * where the term is not this manager's any more.
  *
  * A volume that a server holds under a higher generation than it has in a store that is still this
- * manager's was decided in a later state of that store: an old copy was put back. It is not used then,
- * because it would give out those generations again; it is rebuilt (design, section 4). It owns nothing.
+ * manager's was decided in a later state of that store: an old copy was put back. It is condemned
+ * then, because it would give out those generations again; it is rebuilt (design, section 4). So that
+ * nothing is decided before the servers had their say, changes of maps wait for them (roll-call.ts).
  */
 import { background } from '../base/background.ts'
 import { StorageError } from '../base/errors.ts'
-import type { HeldVolume } from '../control/messages/server.ts'
+import type { HeldVolume, ServerFacts } from '../control/messages/server.ts'
 import type { StorageServerClient } from '../control/services.ts'
 import type { Log } from '../ports/log.ts'
 import type { ConfigurationStore } from './configuration-store.ts'
+import type { RollCall } from './roll-call.ts'
 
 export interface SuccessionContext {
-  readonly store: Pick<ConfigurationStore, 'term' | 'checkTerm' | 'volume' | 'end'>
+  readonly store: Pick<ConfigurationStore, 'term' | 'checkTerm' | 'volume' | 'condemn'>
+  readonly rollCall: Pick<RollCall, 'heard'>
   readonly log: Log
 }
 
@@ -45,11 +48,12 @@ export class Succession {
   }
 
   /** What a server holds. */
-  heard(volumes: readonly HeldVolume[]): void {
-    const { term } = this.#context.store
-    const isLater = volumes.some(({ order }) => order !== undefined && order.term > term)
+  heard({ serverId }: Pick<ServerFacts, 'serverId'>, volumes: readonly HeldVolume[]): void {
+    const { store, rollCall } = this.#context
+    const isLater = volumes.some(({ order }) => order !== undefined && order.term > store.term)
     const ahead = volumes.filter((held) => this.#isAhead(held))
     if (isLater || ahead.length > 0) this.#check(ahead)
+    if (ahead.length === 0) rollCall.heard(serverId)
   }
 
   async #watched<T>(ordered: Promise<T>): Promise<T> {
@@ -82,6 +86,6 @@ export class Succession {
     const name = store.volume(ahead.volumeId)?.name ?? ahead.volumeId
     const why = `volume ${name} is at generation ${ahead.generation} on its servers, above this store's`
     const advice = 'an old copy of it was put back: make a new one with `palisade manager rebuild`'
-    throw store.end(new StorageError('conflict', `${why}: ${advice}`))
+    throw await store.condemn(new StorageError('conflict', `${why}: ${advice}`))
   }
 }

@@ -3,6 +3,7 @@
  * store says so; it may be replaced while it stands still, and then there are two for a while.
  */
 import { Manager } from '../../../src/management/manager.ts'
+import { rebuild } from '../../../src/management/rebuild.ts'
 import { Machine } from '../world/machine.ts'
 import { SimKeyValue } from '../world/sim-key-value.ts'
 import type { SimProcess } from '../world/sim-process.ts'
@@ -44,6 +45,23 @@ export class SimManager {
 
   kill(): void {
     this.#process?.kill()
+  }
+
+  /** The operator makes a lost store anew from what the servers keep; rejects where that fails. */
+  async rebuild(servers: readonly string[]): Promise<void> {
+    this.kill()
+    this.store.restore(new Map())
+    const process = this.machine.start('rebuild')
+    // It has the directory to itself: no manager is started meanwhile.
+    this.#process = process
+    const { rpc } = this.#around
+    try {
+      const ports = { keyValue: this.store.of(process), rpc: rpc.of(process) }
+      await rebuild(ports, { servers, lost: [] })
+    } finally {
+      process.kill()
+    }
+    this.start()
   }
 
   /**

@@ -79,4 +79,20 @@ export const configurationMutations: readonly Mutation[] = [
     #confirmed = false;`,
     after: '    #confirmed = true;',
   },
+  {
+    guard: 'an old copy of the configuration store is not used',
+    theme: 'restoredManager',
+    mirrors: true,
+    file: 'src/management/succession.js',
+    before: 'return map !== undefined && generation > map.generation;',
+    after: 'return false;',
+  },
+  {
+    guard: 'a started manager hears the servers before it changes a map',
+    theme: 'restoredUnheard',
+    mirrors: true,
+    file: 'src/management/managed-volume.js',
+    before: 'await rollCall.taken(serversOf(this.#map));',
+    after: '',
+  },
 ]
