@@ -68,8 +68,10 @@ export class ServerPath {
   #recovering = false
   #switching = false
   #closed = false
-  /** Direct portals that the manager was told are out of reach. */
+  /** Portals that the manager was told are out of reach. */
   readonly #reported = new Set<string>()
+  /** And it was not told yet that there is another way. */
+  #accuses = false
 
   /** `counters` go on where a former path to the server left them. */
   constructor(ports: PathPorts, target: PathTarget, counters: PathCounters) {
@@ -215,7 +217,8 @@ export class ServerPath {
     this.#logins++
     this.counters[way.route].logins++
     this.#ports.log.info('path up', { server: this.#target.server, ...way })
-    if (this.#reported.delete(way.portal)) this.#report(way.portal, true, '')
+    if (this.#reported.delete(way.portal) || this.#accuses) this.#report(way.portal, true, '')
+    this.#accuses = false
     void leg.ended.then((cause) => this.#broken(session, cause))
     this.changed.notify()
     if (way.route === 'management') void this.#returnToDirect(session)
@@ -227,10 +230,9 @@ export class ServerPath {
     this.counters.breaks++
     const { route, portal } = session.way
     this.#ports.log.warn('path broken', { server: this.#target.server, route, portal, cause })
-    if (route === 'direct') {
-      this.#reported.add(portal)
-      this.#report(portal, false, cause)
-    }
+    this.#reported.add(portal)
+    this.#accuses = true
+    this.#report(portal, false, cause)
     this.changed.notify()
     this.connect()
   }

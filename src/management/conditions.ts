@@ -20,6 +20,8 @@ export interface HeardCondition {
   /** Monotonic clock. */
   readonly heardMs: number
   readonly condition: SegmentCondition
+  /** Since when it has been saying, under whatever map, that it does not hear its primary. */
+  readonly primarySilentMs: number | undefined
 }
 
 /** Also fits a close's answer, with the volume's identity added. */
@@ -29,6 +31,8 @@ interface Word {
   readonly generation: Generation
   readonly heardMs: number
   readonly segments: readonly SegmentCondition[]
+  /** By segment. */
+  readonly primarySilentMs: ReadonlyMap<string, number>
 }
 
 export class Conditions {
@@ -55,7 +59,13 @@ export class Conditions {
       words = new Map()
       this.#words.set(volumeId, words)
     }
-    words.set(serverId, { generation, heardMs: this.#clock.nowMs(), segments })
+    const heardMs = this.#clock.nowMs()
+    const before = words.get(serverId)?.primarySilentMs
+    const silent = segments.filter(({ primarySilent }) => primarySilent)
+    const primarySilentMs = new Map(
+      silent.map(({ segmentId }) => [segmentId, before?.get(segmentId) ?? heardMs]),
+    )
+    words.set(serverId, { generation, heardMs, segments, primarySilentMs })
   }
 
   /** The server is gone or given up: nothing that it said counts any more. */
@@ -66,9 +76,12 @@ export class Conditions {
   /** The words of all servers about a segment, each server's newest. */
   of(volumeId: string, segmentId: string): HeardCondition[] {
     const heard: HeardCondition[] = []
-    for (const [serverId, { generation, heardMs, segments }] of this.#words.get(volumeId) ?? []) {
+    for (const [serverId, word] of this.#words.get(volumeId) ?? []) {
+      const { generation, heardMs, segments } = word
       const condition = segments.find((each) => each.segmentId === segmentId)
-      if (condition !== undefined) heard.push({ serverId, generation, heardMs, condition })
+      if (condition === undefined) continue
+      const primarySilentMs = word.primarySilentMs.get(segmentId)
+      heard.push({ serverId, generation, heardMs, condition, primarySilentMs })
     }
     return heard
   }

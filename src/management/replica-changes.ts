@@ -26,6 +26,12 @@ export interface Sight {
   readonly hasFailedDisk: (serverId: string) => boolean
   /** How the primary sees it; undefined where the primary has said nothing of this map. */
   readonly partner: (serverId: string) => PartnerCondition | undefined
+  /** Some client found no way to it. */
+  readonly isShunned: (serverId: string) => boolean
+  /** It says, under this map, that it does not hear its primary. */
+  readonly missesPrimary: (serverId: string) => boolean
+  /** So it does, and clients may yet say that it is the primary which cannot be used. */
+  readonly isDisputed: (serverId: string) => boolean
 }
 
 /** Whose closing makes the change safe. */
@@ -40,7 +46,7 @@ export interface ReplicaChange {
 export function neededChange(segment: Segment, sight: Sight): ReplicaChange | undefined {
   const [primary] = segment.replicas
   if (primary === undefined) return undefined
-  if (!isSound(primary, sight)) {
+  if (!isSound(primary, sight) || isCutOff(segment, sight)) {
     const takenOver = takeOver(segment, sight)
     if (takenOver !== undefined) return { segment: takenOver, closes: 'everyone' }
   }
@@ -54,6 +60,17 @@ function isSound(primary: Replica, sight: Sight): boolean {
   const { serverId } = primary
   const isOff = sight.isLost(serverId) || sight.isIdle(serverId) || sight.isDead(serverId)
   return !isOff && !sight.hasFailedDisk(serverId) && !hasLost(primary, sight)
+}
+
+/**
+ * Neither a client nor a partner that is there reaches it, whatever it says to the manager. Once it
+ * has been closed nothing speaks against another one.
+ */
+function isCutOff({ replicas: [primary, ...others] }: Segment, sight: Sight): boolean {
+  if (primary === undefined || !sight.isShunned(primary.serverId)) return false
+  return others.some(({ serverId, state }) => {
+    return state === 'in-sync' && sight.answers(serverId) && sight.missesPrimary(serverId)
+  })
 }
 
 function canServe(primary: Replica, sight: Sight): boolean {
@@ -97,7 +114,8 @@ function isUnusable(replica: Replica, sight: Sight): boolean {
   const { serverId, incarnation } = replica
   if (sight.isLost(serverId) || sight.isDead(serverId) || sight.hasFailedDisk(serverId)) return true
   const now = sight.incarnation(serverId) || incarnation
-  return now !== incarnation || sight.partner(serverId)?.state === 'silent'
+  if (now !== incarnation) return true
+  return sight.partner(serverId)?.state === 'silent' && !sight.isDisputed(serverId)
 }
 
 function isUpToDate({ serverId }: Replica, sight: Sight): boolean {

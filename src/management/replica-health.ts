@@ -1,29 +1,23 @@
 /**
  * Keeps the replicas of all volumes as they should be: looks at what servers, clients and probes
- * say of a volume, and has the change made that follows (replica-changes.ts has the rules). Called
- * whenever something that is said has changed; it polls nothing. It owns what is believed of the
- * servers' stores and which volumes are being changed; nothing of it is durable.
+ * say of a volume (replica-sight.ts), and has the change made that follows (replica-changes.ts has
+ * the rules). Called whenever something that is said has changed, and looks by itself only where time
+ * alone makes a difference. It owns which volumes are being changed; nothing of it is durable.
  */
 import { background } from '../base/background.ts'
 import { manager as limits } from '../base/limits.ts'
-import type { HeldVolume, PartnerCondition, ServerFacts } from '../control/messages/server.ts'
-import type { Cancel, Clock } from '../ports/clock.ts'
+import type { HeldVolume, ServerFacts } from '../control/messages/server.ts'
+import type { Cancel } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
-import type { Segment, VolumeMap } from '../volume/map.ts'
+import type { VolumeMap } from '../volume/map.ts'
 import type { CloseAnswers, CloseMode, Plan } from './change-plan.ts'
-import type { Conditions } from './conditions.ts'
 import type { MapDraft } from './configuration-store.ts'
 import type { ManagedVolume } from './managed-volume.ts'
-import { neededChange, type ReplicaChange, type Sight } from './replica-changes.ts'
-import type { Suspicions } from './suspicions.ts'
+import { neededChange, type ReplicaChange } from './replica-changes.ts'
+import { closedSight, ReplicaSight, type ReplicaSightContext } from './replica-sight.ts'
 
-export interface ReplicaHealthContext {
-  readonly clock: Clock
+export interface ReplicaHealthContext extends ReplicaSightContext {
   readonly log: Log
-  readonly conditions: Conditions
-  readonly suspicions: Suspicions
-  readonly isReachable: (serverId: string) => boolean
-  readonly isDead: (serverId: string) => boolean
 }
 
 /** A volume whose replicas are being changed, or will be tried again. */
@@ -31,32 +25,26 @@ interface Care {
   changing: boolean
   retryMs: number
   cancelRetry: Cancel | undefined
+  /** What is believed changes by itself then. */
+  cancelLook: Cancel | undefined
   /** What came to nothing: only something else is tried before its time. */
   failed: string
 }
 
 export class ReplicaHealth {
   readonly #context: ReplicaHealthContext
-  /** Of each server: its store when it was last heard. */
-  readonly #stores = new Map<string, string>()
-  /** By server and volume: since when it has been saying that it does not serve it. */
-  readonly #idleMs = new Map<string, number>()
+  readonly #sight: ReplicaSight
   readonly #cares = new Map<string, Care>()
   #stopped = false
 
   constructor(context: ReplicaHealthContext) {
     this.#context = context
+    this.#sight = new ReplicaSight(context)
   }
 
-  heard({ serverId, storeIncarnation }: ServerFacts, held: readonly HeldVolume[]): void {
-    this.#stores.set(serverId, storeIncarnation)
-    const nowMs = this.#context.clock.nowMs()
-    for (const { volumeId, serving } of held) {
-      const key = `${serverId} ${volumeId}`
-      if (serving) this.#idleMs.delete(key)
-      else if (!this.#idleMs.has(key)) this.#idleMs.set(key, nowMs)
-    }
-    this.#context.suspicions.heard(serverId)
+  heard(facts: ServerFacts, held: readonly HeldVolume[]): void {
+    this.#sight.heard(facts, held)
+    this.#context.suspicions.heard(facts.serverId)
   }
 
   /** Has the volume's replicas changed where that is needed; asks after suspects. */
@@ -65,6 +53,7 @@ export class ReplicaHealth {
     if (this.#stopped || map.deleted) return
     this.#askAfterSuspects(volume)
     const care = this.#care(map.volumeId)
+    this.#lookAgainInTime(volume, care)
     // While it is being changed the plan itself looks again, and so does whoever is told of its end.
     if (care.changing) return
     const draft = this.#draft(volume, map)
@@ -81,7 +70,10 @@ export class ReplicaHealth {
 
   stop(): void {
     this.#stopped = true
-    for (const { cancelRetry } of this.#cares.values()) cancelRetry?.()
+    for (const { cancelRetry, cancelLook } of this.#cares.values()) {
+      cancelRetry?.()
+      cancelLook?.()
+    }
   }
 
   async #change(volume: ManagedVolume, care: Care): Promise<void> {
@@ -110,11 +102,19 @@ export class ReplicaHealth {
     care.retryMs = Math.min(care.retryMs * 2, limits.replicaRetryLongestMs)
   }
 
+  #lookAgainInTime(volume: ManagedVolume, care: Care): void {
+    care.cancelLook?.()
+    care.cancelLook = undefined
+    const afterMs = this.#sight.changesAfterMs(volume)
+    if (afterMs === undefined) return
+    care.cancelLook = this.#context.clock.after(Math.ceil(afterMs), () => this.look(volume))
+  }
+
   #care(volumeId: string): Care {
     let care = this.#cares.get(volumeId)
     if (care === undefined) {
       const { replicaRetryMs: retryMs } = limits
-      care = { changing: false, retryMs, cancelRetry: undefined, failed: '' }
+      care = { changing: false, retryMs, cancelRetry: undefined, cancelLook: undefined, failed: '' }
       this.#cares.set(volumeId, care)
     }
     return care
@@ -138,13 +138,13 @@ export class ReplicaHealth {
 
   #needed(volume: ManagedVolume, map: VolumeMap): ReplicaChange[] {
     return map.segments.flatMap((segment) => {
-      return neededChange(segment, this.#sight(volume, segment)) ?? []
+      return neededChange(segment, this.#sight.of(volume, segment)) ?? []
     })
   }
 
   #draft(volume: ManagedVolume, map: VolumeMap, answers?: CloseAnswers): MapDraft | undefined {
     const segments = map.segments.map((segment) => {
-      const sight = this.#sight(volume, segment)
+      const sight = this.#sight.of(volume, segment)
       if (answers?.isClosed(segment.segmentId)) {
         const closed = closedSight(segment, { map, answers, believed: sight })
         return neededChange(segment, closed)?.segment ?? segment
@@ -157,95 +157,11 @@ export class ReplicaHealth {
     return isSame ? undefined : { ...map, segments }
   }
 
-  /** What is believed of the replicas of a segment. */
-  #sight(volume: ManagedVolume, segment: Segment): Sight {
-    const { isReachable, isDead, suspicions, conditions } = this.#context
-    const { volumeId } = volume.map
-    const { segmentId } = segment
-    const primaryId = segment.replicas[0]?.serverId ?? ''
-    return {
-      answers: (serverId) => isReachable(serverId) && !suspicions.isSilent(serverId),
-      incarnation: (serverId) => this.#stores.get(serverId) || undefined,
-      isLost: (serverId) => {
-        if (!suspicions.isSilent(serverId)) return false
-        const isPrimary = serverId === primaryId
-        return isPrimary ? this.#isSuspectedPrimary(volume, segment) : volume.hasMissed(serverId)
-      },
-      isIdle: (serverId) => {
-        const sinceMs = this.#idleMs.get(`${serverId} ${volumeId}`)
-        if (sinceMs === undefined || serverId !== primaryId) return false
-        const isLong = this.#context.clock.nowMs() - sinceMs >= limits.startTakesMs
-        return isLong && this.#isSilentToPartner(volume, segment)
-      },
-      isDead,
-      hasFailedDisk: (serverId) => {
-        return conditions.by(volumeId, segmentId, serverId)?.condition.diskFailed === true
-      },
-      partner: (serverId) => this.#partner(volume.map, segment, serverId),
-    }
-  }
-
-  #partner(map: VolumeMap, segment: Segment, serverId: string): PartnerCondition | undefined {
-    const { segmentId, replicas } = segment
-    const primaryId = replicas[0]?.serverId ?? ''
-    const word = this.#context.conditions.by(map.volumeId, segmentId, primaryId)
-    if (word?.generation !== map.generation) return undefined
-    return word.condition.partners.find((each) => each.serverId === serverId)
-  }
-
-  #isSuspectedPrimary(volume: ManagedVolume, segment: Segment): boolean {
-    const serverId = segment.replicas[0]?.serverId ?? ''
-    if (segment.replicas.filter(({ state }) => state === 'in-sync').length < 2) return false
-    const { suspicions } = this.#context
-    if (suspicions.isAccused(serverId) || suspicions.isRefusing(serverId)) return true
-    return volume.hasMissed(serverId) || this.#isSilentToPartner(volume, segment)
-  }
-
-  #isSilentToPartner({ map }: ManagedVolume, { segmentId, replicas }: Segment): boolean {
-    return replicas.some(({ serverId, state }, index) => {
-      if (index === 0 || state !== 'in-sync') return false
-      const word = this.#context.conditions.by(map.volumeId, segmentId, serverId)
-      return word?.generation === map.generation && word.condition.primarySilent
-    })
-  }
-
   #askAfterSuspects(volume: ManagedVolume): void {
     const { suspicions } = this.#context
     for (const segment of volume.map.segments) {
-      if (segment.replicas.length < 2) continue
-      for (const [index, { serverId, state }] of segment.replicas.entries()) {
-        const isSuspect =
-          index === 0 ? this.#isSuspectedPrimary(volume, segment) : volume.hasMissed(serverId)
-        if (isSuspect && state === 'in-sync') suspicions.check(serverId)
-      }
+      for (const serverId of this.#sight.suspects(volume, segment)) suspicions.check(serverId)
     }
-  }
-}
-
-/** The same with the answers of those who were asked to close, which outdo what was believed. */
-function closedSight(
-  segment: Segment,
-  from: { readonly map: VolumeMap; readonly answers: CloseAnswers; readonly believed: Sight },
-): Sight {
-  const { map, answers, believed } = from
-  const { segmentId, replicas } = segment
-  const primaryId = replicas[0]?.serverId ?? ''
-  const primary = answers.reply(primaryId)
-  const conditions = primary?.generation === map.generation ? primary.segments : []
-  const mine = conditions.find((each) => each.segmentId === segmentId)
-  return {
-    ...believed,
-    answers: (serverId) => answers.reply(serverId) !== undefined,
-    incarnation: (serverId) => {
-      const reply = answers.reply(serverId)
-      if (reply === undefined) return believed.incarnation(serverId)
-      return reply.incarnations.find((each) => each.segmentId === segmentId)?.incarnation ?? ''
-    },
-    isLost: (serverId) => {
-      if (answers.reply(serverId) !== undefined) return false
-      return serverId === primaryId || believed.isLost(serverId)
-    },
-    partner: (serverId) => mine?.partners.find((each) => each.serverId === serverId),
   }
 }
 

@@ -18,6 +18,12 @@ export interface SuspicionsContext {
   readonly lookAgain: (serverId: string) => void
 }
 
+/** What one client says of a server: since when, and when it last did. */
+interface Accusation {
+  readonly sinceMs: number
+  readonly saidMs: number
+}
+
 interface Probe {
   /** `undefined` while it is under way. */
   outcome: 'answered' | 'failed' | undefined
@@ -28,8 +34,10 @@ interface Probe {
 export class Suspicions {
   readonly #context: SuspicionsContext
   readonly #probes = new Map<string, Probe>()
-  /** By server, then by client: when it said that it cannot use the server. */
-  readonly #accusations = new Map<string, Map<string, number>>()
+  /** By server, then by client. */
+  readonly #accusations = new Map<string, Map<string, Accusation>>()
+  /** By server: when a client last said that it can use it. */
+  readonly #vouchedMs = new Map<string, number>()
   /** Servers that say that they cannot serve, and since when. */
   readonly #refusing = new Map<string, number>()
 
@@ -39,22 +47,41 @@ export class Suspicions {
 
   /** A client tells what it can reach. One path that works is enough for it. */
   reported({ client, serverId, reachable }: ReportRequest): void {
-    const accusers = this.#accusations.get(serverId) ?? new Map<string, number>()
+    const nowMs = this.#context.clock.nowMs()
+    const accusers = this.#accusations.get(serverId) ?? new Map<string, Accusation>()
+    const { sinceMs = nowMs } = accusers.get(client) ?? {}
     accusers.delete(client)
-    if (!reachable && accusers.size < limits.accusers) {
-      accusers.set(client, this.#context.clock.nowMs())
-    }
+    if (reachable) this.#vouchedMs.set(serverId, nowMs)
+    else if (accusers.size < limits.accusers) accusers.set(client, { sinceMs, saidMs: nowMs })
     if (accusers.size === 0) this.#accusations.delete(serverId)
     else this.#accusations.set(serverId, accusers)
-    if (!reachable) this.#context.lookAgain(serverId)
+    this.#context.lookAgain(serverId)
   }
 
   /** Some client cannot use it, and has said so not too long ago. */
   isAccused(serverId: string): boolean {
-    const accusers = this.#accusations.get(serverId)
-    if (accusers === undefined) return false
+    return this.accusedMs(serverId) !== undefined
+  }
+
+  /** Since when one of them has been saying so, of those who still count. */
+  accusedMs(serverId: string): number | undefined {
     const oldestMs = this.#context.clock.nowMs() - limits.accusationMs
-    return [...accusers.values()].some((saidMs) => saidMs >= oldestMs)
+    const accusers = [...(this.#accusations.get(serverId)?.values() ?? [])]
+    const standing = accusers.filter(({ saidMs }) => saidMs >= oldestMs)
+    if (standing.length === 0) return undefined
+    return Math.min(...standing.map(({ sinceMs }) => sinceMs))
+  }
+
+  /** One has, and had the time to find another way to it. */
+  isShunned(serverId: string): boolean {
+    const sinceMs = this.accusedMs(serverId)
+    if (sinceMs === undefined) return false
+    return this.#context.clock.nowMs() - sinceMs >= limits.accusationStandsMs
+  }
+
+  /** When a client last said that it can use it after all. */
+  vouchedMs(serverId: string): number | undefined {
+    return this.#vouchedMs.get(serverId)
   }
 
   /** It did not say what it holds: it was not reached, or it has no store to speak of. */

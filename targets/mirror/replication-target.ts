@@ -96,7 +96,7 @@ export class ReplicationTarget implements ScsiTarget<PortalTask> {
     if (entry === undefined || view === undefined || view.primary) return false
     const heardAtMs = this.#heardAtMs.get(entry.primary) ?? Number.NEGATIVE_INFINITY
     const silentMs = this.#context.running.nowMs() - Math.max(heardAtMs, entry.sinceMs)
-    return silentMs >= limits.suspectedMs
+    return silentMs >= limits.primarySuspectedMs
   }
 
   arrive(task: PortalTask): ScsiResult | Silence | undefined {

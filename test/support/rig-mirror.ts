@@ -349,7 +349,7 @@ export class RigMirror {
         return {
           segmentId,
           partners: view.primary ? others(view).map((each) => this.#condition(view, each)) : [],
-          primarySilent: !view.primary && sinceMs > limits.suspectedMs,
+          primarySilent: !view.primary && sinceMs > limits.primarySuspectedMs,
           comparingBytes: 0,
           diskFailed: this.#options.disk.failed,
         }

@@ -67,6 +67,22 @@ export const leaseMutations: readonly Mutation[] = [
     mirrors: true,
   },
   {
+    guard: 'a primary that neither a client nor its partner reaches is replaced',
+    theme: 'unheardPrimary',
+    file: 'src/management/replica-changes.js',
+    before: '|| isCutOff(segment, sight)',
+    after: '',
+    mirrors: true,
+  },
+  {
+    guard: 'a partner that does not hear its primary is kept until clients had their say',
+    theme: 'unheardPrimary',
+    file: 'src/management/replica-changes.js',
+    before: '&& !sight.isDisputed(serverId)',
+    after: '',
+    mirrors: true,
+  },
+  {
     // Without it a server would serve its own copy.
     guard: 'unflagged requests refused by a secondary',
     theme: 'mistakenReader',

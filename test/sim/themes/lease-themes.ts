@@ -3,6 +3,7 @@ import { FenceFlag } from '../../../src/volume/generation-header.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import type { SimServer } from '../cluster/sim-server.ts'
 import { MistakenSender } from '../load/mistaken-sender.ts'
+import { Script, scripted } from './script.ts'
 import { dense, managers, others, part, primaryOf, type Theme } from './theme.ts'
 
 /** The first client and the primary still have each other, and both have nobody else. */
@@ -118,6 +119,57 @@ const restartedConfirmer: Theme = {
   },
 }
 
+/** Longer than the longest stall that is aimed at. */
+const inTimeMs = 5_000
+
+/**
+ * The two copies do not hear each other, and both answer the manager. Mostly it is the primary that
+ * nobody reaches: what it says of its partner must not leave clients with it.
+ */
+const unheardPrimary: Theme = {
+  mirrors: true,
+  plan: (chance) => {
+    const leaseMs = chance.pick([500, 2_000])
+    const volumes = [{ name: 'v1', pages: 2, stripe: 0, mirror: 2, leaseMs }]
+    const own = { volumes, places: [chance.below(64)], shims: 1 + chance.below(2) }
+    return scripted(chance, { copies: 2, regions: 1 }, { ...own, capacityPages: 100 })
+  },
+  run: async (cluster, chance) => {
+    const script = new Script(cluster, chance)
+    await script.write(script.places)
+    await script.pass(chance.between(0, 1_500))
+    withoutData(cluster, primaryOf(cluster), chance.happens(0.8) ? 'everybody' : 'servers')
+    await script.pass(chance.pick([0, chance.between(0, 2_500)]))
+    await writtenInTime(script)
+  },
+}
+
+async function writtenInTime({ cluster, initiator, places }: Script): Promise<void> {
+  const { world, violations } = cluster
+  const beganMs = world.nowMs
+  let answered = false
+  world.after(inTimeMs, () => {
+    if (!answered) violations.add('progress', `a write was not answered for ${inTimeMs} ms`)
+  })
+  await initiator.write(places[0]!)
+  answered = true
+  world.note(`a write was answered after ${(world.nowMs - beganMs).toFixed(0)} ms`)
+}
+
+/** What comes to its portals from these is lost, and what it sends to those of other servers. */
+function withoutData(cluster: Cluster, server: SimServer, from: 'everybody' | 'servers'): void {
+  const rest = others(cluster, server)
+  const servers = rest.map(({ name }) => name)
+  const clients = cluster.shims.map(({ name }) => name)
+  const lost = from === 'everybody' ? [...servers, ...clients, ...managers] : servers
+  part(cluster, hosts(server), lost, Number.MAX_SAFE_INTEGER)
+  part(cluster, [server.name], rest.flatMap(hosts), Number.MAX_SAFE_INTEGER)
+}
+
+function hosts({ portals }: SimServer): string[] {
+  return portals.map((portal) => portal.split(':')[0]!)
+}
+
 const oldView = oldViewOf({ beats: false })
 const oldViewThatBeats = oldViewOf({ beats: true })
 
@@ -127,6 +179,7 @@ export const leaseThemes = {
   mistakenReader,
   mistakenPrimary,
   restartedConfirmer,
+  unheardPrimary,
   oldView,
   oldViewThatBeats,
 }

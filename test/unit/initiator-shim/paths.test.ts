@@ -119,10 +119,23 @@ t.test('a path that is gone: over the management path, and back when it is there
   await cluster.until(async () => (await path(cluster)).route === 'management')
   await cluster.pass(2_000)
   t.ok((await path(cluster)).management.commands > 10)
-  const reports = (await cluster.run(cluster.admin.status({}, 1_000))).reports
-  t.ok(JSON.stringify(reports).includes(relay.address), 'the manager was told')
+  const told = async () => {
+    const { reports, managementPath } = await cluster.run(cluster.admin.status({}, 1_000))
+    const names = new Map([
+      [relay.address, 'direct'],
+      [managementPath[0], 'management'],
+    ])
+    return reports.map(({ portal, reachable }) => `${names.get(portal)} ${reachable}`)
+  }
+  t.strictSame(
+    await told(),
+    ['direct false', 'management true'],
+    'the manager was told, also that there is another way',
+  )
   await relay.resume()
   await cluster.until(() => isDirect(cluster))
+  await cluster.pass(50)
+  t.strictSame(await told(), ['management true', 'direct true'])
   const before = (await path(cluster)).direct.commands
   await cluster.pass(100)
   await cluster.run(writer.stop())

@@ -17,6 +17,9 @@ interface Fact {
   readonly isDead: boolean
   readonly hasFailedDisk: boolean
   readonly partner: PartnerState | undefined
+  readonly isShunned: boolean
+  readonly missesPrimary: boolean
+  readonly isDisputed: boolean
 }
 
 const well: Fact = {
@@ -27,9 +30,15 @@ const well: Fact = {
   isDead: false,
   hasFailedDisk: false,
   partner: 'confirming',
+  isShunned: false,
+  missesPrimary: false,
+  isDisputed: false,
 }
+/** It and the primary say of each other that they are silent. */
+const parted: Partial<Fact> = { partner: 'silent', missesPrimary: true }
 const away: Fact = { ...well, answers: false, isLost: true }
 const renewed: Fact = { ...well, incarnation: 'new' }
+const shunned = { a: { isShunned: true } }
 
 function sightOf(facts: Readonly<Record<string, Partial<Fact>>>): Sight {
   const of = (serverId: string): Fact => ({ ...well, ...facts[serverId] })
@@ -41,6 +50,9 @@ function sightOf(facts: Readonly<Record<string, Partial<Fact>>>): Sight {
     isDead: (id) => of(id).isDead,
     hasFailedDisk: (id) => of(id).hasFailedDisk,
     partner: (id) => partner(id, of(id)),
+    isShunned: (id) => of(id).isShunned,
+    missesPrimary: (id) => of(id).missesPrimary,
+    isDisputed: (id) => of(id).isDisputed,
   }
 }
 
@@ -76,6 +88,41 @@ await t.test('each rule', async (t) => {
     ['nothing to do', 'a b', {}, ''],
     ['a secondary fell silent', 'a b c', { b: { partner: 'silent' } }, 'a b- c primary'],
     ['the primary does not answer', 'a b', { a: { answers: false }, b: { partner: 'silent' } }, ''],
+    ['they do not hear each other', 'a b', { b: parted }, 'a b- primary'],
+    ['so, and clients may have a word', 'a b', { b: { ...parted, isDisputed: true } }, ''],
+    [
+      'another fell silent at once',
+      'a b c',
+      { b: { ...parted, isDisputed: true }, c: { partner: 'silent' } },
+      'a b c- primary',
+    ],
+    [
+      'a client does not reach the primary either',
+      'a b',
+      { ...shunned, b: parted },
+      'b a- everyone',
+    ],
+    [
+      'so, before the primary has noticed',
+      'a b',
+      { ...shunned, b: { missesPrimary: true } },
+      'b a- everyone',
+    ],
+    ['its partner hears it', 'a b', shunned, ''],
+    [
+      'its partner is not there',
+      'a b',
+      { ...shunned, b: { ...parted, answers: false } },
+      'a b- primary',
+    ],
+    [
+      'its partner lost something',
+      'a b',
+      { ...shunned, b: { ...parted, ...renewed } },
+      'a b- primary',
+    ],
+    ['who misses it is behind', 'a b-', { ...shunned, b: parted }, ''],
+    ['one of two misses it', 'a b c', { ...shunned, c: parted }, 'b c a- everyone'],
     ['the primary is lost', 'a b c', { a: away }, 'b c a- everyone'],
     ['it is lost, and so is another', 'a b c', { a: away, b: away }, 'c a- b- everyone'],
     ['lost, and nobody else', 'a b', { a: away, b: away }, ''],
@@ -118,6 +165,9 @@ const fact: fc.Arbitrary<Fact> = fc.record({
   isDead: fc.boolean(),
   hasFailedDisk: fc.boolean(),
   partner: fc.constantFrom(undefined, 'confirming', 'silent', 'copying', 'up-to-date'),
+  isShunned: fc.boolean(),
+  missesPrimary: fc.boolean(),
+  isDisputed: fc.boolean(),
 })
 
 await t.test('whatever is said, nothing that counts is given away', async (t) => {

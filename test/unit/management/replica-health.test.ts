@@ -303,3 +303,78 @@ await t.test('the manager dies while a primary is replaced', async (t) => {
     t.equal(replicas(await mapOf(cluster)), `${secondary!.name} ${primary!.name}-`)
   }
 })
+
+/** The two copies do not hear each other from now on; both answer the manager. */
+async function parted(t: Test) {
+  const { cluster, map, segmentId } = await started(t)
+  const [primary, secondary] = named(cluster, map)
+  cluster.paths.cut(true, primary!.name, secondary!.name)
+  const moved = async (mostMs: number) => {
+    const beganMs = cluster.clock.nowMs()
+    let now = map
+    while (now.generation === map.generation && cluster.clock.nowMs() - beganMs < mostMs) {
+      await cluster.clock.advance(10)
+      now = await mapOf(cluster)
+    }
+    return { ms: cluster.clock.nowMs() - beganMs, replicas: replicas(now) }
+  }
+  const [p, s] = [primary!.name, secondary!.name]
+  return { cluster, primary: primary!, secondary: secondary!, segmentId, moved, p, s }
+}
+
+await t.test('a primary that neither a client nor its partner reaches is replaced', async (t) => {
+  for (const reportedMs of [700, 1_100, 1_750]) {
+    const { cluster, primary, secondary, segmentId, moved, p, s } = await parted(t)
+    await cluster.clock.advance(reportedMs)
+    t.equal(replicas(await mapOf(cluster)), `${p} ${s}`, 'the partner waits for a word of a client')
+    report(cluster, primary, false)
+    const { ms, replicas: now } = await moved(4_000)
+    t.equal(now, `${s} ${p}-`, `it answers the manager, and lost its place after ${ms} ms`)
+    t.ok(reportedMs + ms < 2_200)
+    await until(cluster, () => secondary.mirror!.canServe(segmentId), 100)
+    t.notOk(primary.mirror!.canServe(segmentId))
+    await cluster.clock.advance(5_000)
+    t.equal(replicas(await mapOf(cluster)), `${s} ${p}-`, 'and it stays so')
+    cluster.paths.cut(false, p, s)
+    await cluster.clock.advance(3_000)
+    t.equal(replicas(await mapOf(cluster)), `${s} ${p}`)
+  }
+})
+
+await t.test(
+  'two that do not hear each other: the primary stays when no client speaks',
+  async (t) => {
+    const { cluster, primary, segmentId, moved, p, s } = await parted(t)
+    const { ms, replicas: now } = await moved(4_000)
+    t.equal(now, `${p} ${s}-`)
+    t.ok(ms >= 1_800 && ms < 2_400, `after ${ms} ms`)
+    await until(cluster, () => primary.mirror!.canServe(segmentId), 100)
+    report(cluster, primary, false)
+    await cluster.clock.advance(3_000)
+    t.equal(
+      replicas(await mapOf(cluster)),
+      `${p} ${s}-`,
+      'too late: what is behind is not promoted',
+    )
+  },
+)
+
+await t.test('so, as soon as a client that lost its path has found another', async (t) => {
+  const { cluster, primary, moved, p, s } = await parted(t)
+  await cluster.clock.advance(1_100)
+  report(cluster, primary, false)
+  await cluster.clock.advance(100)
+  report(cluster, primary, true)
+  const { ms, replicas: now } = await moved(4_000)
+  t.equal(now, `${p} ${s}-`)
+  t.ok(ms < 300, `it was not waited for any more, ${ms} ms`)
+})
+
+await t.test('a partner that is not there has no word', async (t) => {
+  const { cluster, secondary, moved, p, s } = await parted(t)
+  await cluster.clock.advance(1_000)
+  cluster.net.cut(secondary.name, true)
+  const { ms, replicas: now } = await moved(4_000)
+  t.equal(now, `${p} ${s}-`)
+  t.ok(ms < 800, `given up as soon as it did not answer: after ${ms} ms`)
+})

@@ -422,7 +422,7 @@ t.test('a primary is silent when it was not heard for long, since it is one', as
   await rig.pass(2_000)
   t.notOk(target.primarySilent(segmentId))
   rig.links.stop()
-  await rig.pass(limits.suspectedMs - limits.heartbeatMs - 50)
+  await rig.pass(limits.primarySuspectedMs - limits.heartbeatMs - 50)
   t.notOk(target.primarySilent(segmentId))
   await rig.pass(limits.heartbeatMs + 60)
   t.ok(target.primarySilent(segmentId))
@@ -430,12 +430,12 @@ t.test('a primary is silent when it was not heard for long, since it is one', as
   const segments = [testSegment(0x10, 0, blocks, [third, second])]
   volume.set({ map: { ...mirrorMap(6), segments } })
   t.notOk(target.primarySilent(segmentId), 'another has only just become it')
-  await rig.pass(limits.suspectedMs)
+  await rig.pass(limits.primarySuspectedMs)
   t.ok(target.primarySilent(segmentId))
   volume.set({
     map: { ...mirrorMap(7), segments: [testSegment(0x10, 0, blocks, [second, first])] },
   })
-  await rig.pass(limits.suspectedMs)
+  await rig.pass(limits.primarySuspectedMs)
   t.notOk(target.primarySilent(segmentId), 'this server is it')
 })
 
