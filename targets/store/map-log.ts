@@ -223,15 +223,20 @@ function bytesOf(items: readonly Records[]): number {
   return bytes
 }
 
-/** Those that find room in what the log has, and need none of their own. */
+/**
+ * Those that need no page of their own and find room in what the log has. Where none does the first
+ * one is tried: the file may have more, where it was begun or is not zeros any more.
+ */
 function roomFor(items: readonly Records[], log: OpenLog): readonly Records[] {
+  const candidates = items.filter(({ records }) => records.every(({ kind }) => kind !== 'map'))
   let leftBytes = log.roomEndBytes - log.endBytes
-  return items.filter((item) => {
+  const fitting = candidates.filter((item) => {
     const bytes = bytesOf([item])
-    if (bytes > leftBytes || item.records.some(({ kind }) => kind === 'map')) return false
+    if (bytes > leftBytes) return false
     leftBytes -= bytes
     return true
   })
+  return fitting.length > 0 ? fitting : candidates.slice(0, 1)
 }
 
 /** Zeros for so many bytes; what is in the file of those that found no room is as good as nothing. */

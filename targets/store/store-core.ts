@@ -184,7 +184,11 @@ export class StoreCore {
         await this.#lossRecorded
         await this.#recordLoss()
       } else {
-        await this.fold()
+        // Where there is no room for the tables the log is read at the next start.
+        await this.fold().catch((error: unknown) => {
+          if (!isNoSpace(error)) throw error
+          return this.flush()
+        })
         await this.metadata.commit({ clean: true })
       }
     } finally {

@@ -167,6 +167,10 @@ async function roomAgain(machine: StoreMachine, workload: Workload): Promise<str
   await store.replica('disk')!.write(0, [stamped(0xffff, pageBlocks)])
   const witness = workload.witnesses.get('disk')!
   witness.writing(0, pageBlocks, 0xffff)()
+  await store.flush()
+  const mapped = store.replicas().reduce((sum, { mappedPages }) => sum + mappedPages, 0)
+  const waiting = store.allocatedPages - mapped
+  if (waiting > 0) faults.push(`${waiting} pages are nobody's`)
   await store.close()
   // Closed in order, so nothing is lost with the power.
   await machine.crash()

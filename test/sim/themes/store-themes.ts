@@ -1,4 +1,7 @@
-/** Schedules against the page store: pages that change their owners, losses of what no flush covered. */
+/**
+ * Schedules against the page store: pages that change their owners, losses of what no flush covered,
+ * and disks without room.
+ */
 import { pageBytes } from '../../../src/base/limits.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { sectorBytes } from '../load/stamps.ts'
@@ -112,6 +115,58 @@ const failedFlush: Theme = {
   },
 }
 
+/** There is no room for a while, and then perhaps no process, or no power. */
+const fullDisk: Theme = {
+  mirrors: false,
+  plan: (chance) => {
+    const load = { read: 1, write: 2, unmap: chance.between(0.2, 1), forced: 0.2, compare: 0.2 }
+    const flush = chance.between(0.1, 0.5)
+    return roomy(chance, { weights: weights({ ...load, flush }), workers: 2, loadMs: 2_200 })
+  },
+  run: (cluster, chance) => {
+    const { world } = cluster
+    for (const atMs of [chance.between(50, 400), chance.between(900, 1_300)]) {
+      world.after(atMs, () => fill(cluster, chance, chance.between(50, 400)))
+    }
+  },
+}
+
+/** One copy has no room for what the others take; who serves may die while they differ. */
+const fullCopy: Theme = {
+  mirrors: true,
+  plan: (chance) => {
+    const load = { read: 1, write: 2, unmap: chance.between(0.2, 1), compare: 0.2 }
+    const volumes = [{ name: 'v1', pages: 10, stripe: 0, mirror: 2, leaseMs: 500 }]
+    const size = { volumes, places: pageStarts(10), initiators: 2, workers: 2, loadMs: 3_000 }
+    return dense(chance, { ...size, weights: weights({ ...load, flush: 0.2 }) }, 2)
+  },
+  run: (cluster, chance) => {
+    cluster.world.after(chance.between(50, 1_000), () => {
+      fill(cluster, chance, chance.between(100, 1_500))
+    })
+  },
+}
+
+/** With the end of it one server starts anew, as often as not. */
+function fill(cluster: Cluster, chance: Chance, ms: number): void {
+  const server = chance.pick(cluster.servers)
+  server.disk.faults.full = true
+  cluster.ailments.begin(server)
+  cluster.undoLater(ms, () => {
+    const stopped = chance.pick(cluster.servers)
+    const how = chance.pick(['not at all', 'kill', 'power'] as const)
+    if (how === 'power') stopped.machine.losePower()
+    if (how === 'kill') stopped.kill()
+    server.disk.faults.full = false
+    cluster.ailments.end(server)
+    if (how === 'not at all') return
+    cluster.undoLater(chance.between(20, 120), () => {
+      stopped.machine.powerOn()
+      stopped.start()
+    })
+  })
+}
+
 function roomy(chance: Chance, some: Partial<Plan>): Partial<Plan> {
   const volumes = [{ name: 'v1', pages: 10, stripe: 0, mirror: 1, leaseMs: 0 }]
   const size = { servers: 1, shims: 1, initiators: 2, places: pageStarts(10), volumes }
@@ -132,4 +187,11 @@ function losePower(cluster: Cluster, chance: Chance): void {
   }
 }
 
-export const storeThemes = { reusedAfterLoss, reusedWhileInUse, lostWrites, failedFlush }
+export const storeThemes = {
+  reusedAfterLoss,
+  reusedWhileInUse,
+  lostWrites,
+  failedFlush,
+  fullDisk,
+  fullCopy,
+}

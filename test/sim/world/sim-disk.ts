@@ -21,7 +21,7 @@ export interface DiskFaults {
   slowMs: number
   /** What is done with user data takes so much longer at most: it lands late. */
   lateMs: number
-  /** Writes find no space. */
+  /** Writes find no space, also where something was before; part of each may be there. */
   full: boolean
   /** The next flushes fail, and what they were to cover is lost in part. */
   failingFlushes: number
@@ -195,8 +195,7 @@ class SimFile {
   write(bytes: Buffer, offsetBytes: number): void {
     const { faults, chance } = this.#disk
     if (faults.full && this.name !== 'superblock') {
-      // Without its log the store stops, and begins anew with what was flushed.
-      if (this.name.startsWith('map.log')) this.#disk.onLoss()
+      this.#writePart(bytes, offsetBytes)
       throw new StorageError('no-space', `${this.name}: the test leaves no space`)
     }
     if (faults.failingWrites > 0 && chance.happens(faults.failingWrites)) {
@@ -205,6 +204,16 @@ class SimFile {
     const at = this.#misdirected(offsetBytes, bytes.length)
     this.#seen.write(bytes, at)
     this.#pending.push({ bytes, offsetBytes: at })
+  }
+
+  /** Whole sectors of what is made of them; a record may be cut anywhere. */
+  #writePart(bytes: Buffer, offsetBytes: number): void {
+    const { chance } = this.#disk
+    const cutBytes = offsetBytes % 512 === 0 ? 512 : 1
+    const part = Math.floor((chance.fraction() * bytes.length) / cutBytes) * cutBytes
+    if (part === 0 || chance.happens(0.5)) return
+    this.#seen.write(bytes.subarray(0, part), offsetBytes)
+    this.#pending.push({ bytes: bytes.subarray(0, part), offsetBytes })
   }
 
   /** Where it lands. */
