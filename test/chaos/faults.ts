@@ -4,6 +4,7 @@
  * entry for each kind of fault; those of gateways are in gateway-faults.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { ManagerPath } from '../support/hand-cluster.ts'
 import type { PalisadeProcess } from '../support/palisade-process.ts'
 import type { Relay } from '../support/relay.ts'
 import type { Member, Scene } from './scene.ts'
@@ -61,9 +62,13 @@ export const serverFaults: readonly Fault[] = [
   },
   {
     name: 'primary without its data network',
+    run: async (scene) => hang(scene, await dataPaths(scene)),
+  },
+  {
+    name: 'primary without its data network, and no path of the manager either',
     run: async (scene) => {
-      const { fronts, peers } = await scene.a('primary')
-      await hang(scene, [...fronts.values(), peers])
+      const { toPortal } = managerPath((await scene.a('primary')).server)
+      await hang(scene, [...(await dataPaths(scene)), toPortal])
     },
   },
 ]
@@ -93,9 +98,21 @@ function shimTo({ fronts }: Member, { shim }: Scene): Relay {
   return path
 }
 
-function managerPaths({ managerPath }: Member['server']): Relay[] {
+/** Between the primary and all others, its partner included; the manager still relays. */
+async function dataPaths(scene: Scene): Promise<Relay[]> {
+  const { fronts, peers } = await scene.a('primary')
+  return [...fronts.values(), peers, (await scene.a('secondary')).peers]
+}
+
+/** Of calls. */
+function managerPaths(server: Member['server']): Relay[] {
+  const { toManager, toServer } = managerPath(server)
+  return [toManager, toServer]
+}
+
+function managerPath({ managerPath }: Member['server']): ManagerPath {
   if (managerPath === undefined) throw new Error('no relay between server and manager')
-  return [managerPath.toManager, managerPath.toServer]
+  return managerPath
 }
 
 async function killServer(

@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { GrpcRpc } from '../../src/adapters/grpc-rpc.ts'
 import { NodeNetwork } from '../../src/adapters/node-network.ts'
 import { freeAddresses } from '../../src/cli/up/free-address.ts'
@@ -28,6 +29,7 @@ import { ManualClock } from './manual-clock.ts'
 import { mainProgram, PalisadeProcess, type ProcessOptions, run } from './palisade-process.ts'
 import { quietLog } from './quiet-log.ts'
 import { Relay } from './relay.ts'
+import { relayAddress } from './relay-address.ts'
 
 export const realNetwork = new NodeNetwork(quietLog)
 
@@ -67,6 +69,8 @@ export interface ClusterOptions {
 export interface ManagerPath {
   readonly toManager: Relay
   readonly toServer: Relay
+  /** What the manager relays there for front ends. */
+  readonly toPortal: Relay
 }
 
 export interface ManagerRoot {
@@ -75,6 +79,7 @@ export interface ManagerRoot {
   readonly env?: NodeJS.ProcessEnv
 }
 
+const relayedManager = fileURLToPath(new URL('./main-relayed-manager.js', import.meta.url))
 const readyLine = /^\{.*"ready":true.*\}$/m
 /** Many programs start at once, on a machine that may have other things to do. */
 const startDeadlineMs = 60_000
@@ -145,9 +150,10 @@ export class HandCluster {
     return this.#path
   }
 
-  async startManager({ program = mainProgram, env = {} }: ManagerRoot = {}): Promise<void> {
+  async startManager({ program, env = {} }: ManagerRoot = {}): Promise<void> {
+    const root = this.#options.relayed === true ? relayedManager : mainProgram
     const args = [
-      ...[program, 'manager', '--dir', join(this.directory, 'manager'), '--json'],
+      ...[program ?? root, 'manager', '--dir', join(this.directory, 'manager'), '--json'],
       ...['--control', this.#control, '--portal', this.#path, '--log-level', this.#logLevel],
     ]
     const environment = { ...process.env, ...env }
@@ -284,6 +290,7 @@ export class HandCluster {
       await junction.close()
       await managerPath?.toManager.stop()
       await managerPath?.toServer.stop()
+      await managerPath?.toPortal.stop()
     }
     for (const channel of this.#channels.values()) channel.close()
     await rm(this.directory, { recursive: true, force: true })
@@ -292,16 +299,19 @@ export class HandCluster {
   async #addServer(name: string): Promise<void> {
     const listen = await this.#draw()
     const junction = await Junction.open(realNetwork, listen)
-    const managerPath = this.#options.relayed === true ? await this.#managerPath() : undefined
+    const managerPath = this.#options.relayed === true ? await this.#managerPath(listen) : undefined
     const process = this.#spawnServer({ name, listen, junction, managerPath })
     const server = { name, listen, junction, managerPath, control: '', process }
     this.servers.push(server)
     server.control = await controlOf(process)
   }
 
-  async #managerPath(): Promise<ManagerPath> {
-    const toManager = await Relay.open(realNetwork, this.#control)
-    return { toManager, toServer: await Relay.open(realNetwork, await this.#draw()) }
+  async #managerPath(listen: string): Promise<ManagerPath> {
+    return {
+      toManager: await Relay.open(realNetwork, this.#control),
+      toServer: await Relay.open(realNetwork, await this.#draw()),
+      toPortal: await Relay.open(realNetwork, listen, relayAddress(listen)),
+    }
   }
 
   #spawnServer(
