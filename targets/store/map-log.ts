@@ -13,7 +13,7 @@
 import { assert } from '../../src/base/assert.ts'
 import { crc32c } from '../../src/base/crc32c.ts'
 import { StorageError, toError } from '../../src/base/errors.ts'
-import { store } from '../../src/base/limits.ts'
+import { physicalBlockBytes, store } from '../../src/base/limits.ts'
 import type { BlockFile, BlockFiles } from '../../src/ports/block-file.ts'
 import { encodeRecord, type MapRecord, recordBytes, type Sequenced } from './map-record.ts'
 import { isNoSpace } from './no-space.ts'
@@ -239,11 +239,15 @@ function roomFor(items: readonly Records[], log: OpenLog): readonly Records[] {
   return fitting.length > 0 ? fitting : candidates.slice(0, 1)
 }
 
-/** Zeros for so many bytes; what is in the file of those that found no room is as good as nothing. */
+/** Zeros for so many bytes, or the reason why not: then nothing of them counts as room. */
 async function giveRoom(log: OpenLog, wantedBytes: number): Promise<StorageError | undefined> {
   const missing = log.endBytes + wantedBytes - log.roomEndBytes
   if (missing <= 0) return undefined
-  const bytes = Math.ceil(missing / store.logRoomBytes) * store.logRoomBytes
+  const generously = await extend(log, Math.ceil(missing / store.logRoomBytes) * store.logRoomBytes)
+  return generously && extend(log, Math.ceil(missing / physicalBlockBytes) * physicalBlockBytes)
+}
+
+async function extend(log: OpenLog, bytes: number): Promise<StorageError | undefined> {
   try {
     await log.file.write(zeros(bytes), log.roomEndBytes)
   } catch (error) {

@@ -11,7 +11,7 @@ import type { Log } from '../../src/ports/log.ts'
 import type { Random } from '../../src/ports/random.ts'
 import { foldChanges } from './fold.ts'
 import { logName, MapLog, type MapLogOptions } from './map-log.ts'
-import { readLogs } from './map-log-reader.ts'
+import { type LogContent, readLogs } from './map-log-reader.ts'
 import { PageAllocator } from './page-allocator.ts'
 import { PageTable } from './page-table.ts'
 import { type ReplicaRecord, StoreMetadata, suspectsKey } from './store-metadata.ts'
@@ -154,6 +154,7 @@ async function recover(
     number: before.logNumber,
     sequence: before.foldedSequence,
   })
+  await cutLogs(files, content)
   const trust = await howFarToTrust(options, metadata, pages, content.coveredSequence)
   const limit = Math.min(
     content.coveredSequence,
@@ -185,6 +186,19 @@ async function recover(
     unflushedDataMayBeLost: trust !== 'everything',
   })
   return { metadata, ...tables, startLog: starter(files, metadata) }
+}
+
+/** The room that a log has ahead may be the last there is: the tables that take its place need some. */
+async function cutLogs(files: BlockFiles, { numbers, endsBytes }: LogContent): Promise<void> {
+  for (const [index, number] of numbers.entries()) {
+    const file = await files.open(logName(number))
+    try {
+      const endBytes = endsBytes[index]!
+      if (file.sizeBytes > endBytes) await file.resize(endBytes)
+    } finally {
+      await file.close()
+    }
+  }
 }
 
 /**

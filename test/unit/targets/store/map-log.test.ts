@@ -78,6 +78,7 @@ t.test('what of a log counts', async (t) => {
     entries: [],
     coveredSequence: 14,
     numbers: [],
+    endsBytes: [],
   })
 
   const torn = new MemoryBlockFiles()
