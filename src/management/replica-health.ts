@@ -20,6 +20,8 @@ export interface ReplicaHealthContext extends ReplicaSightContext {
   readonly log: Log
 }
 
+type Volume = Pick<ManagedVolume, 'map' | 'hasMissed' | 'change'>
+
 /** A volume whose replicas are being changed, or will be tried again. */
 interface Care {
   changing: boolean
@@ -48,7 +50,7 @@ export class ReplicaHealth {
   }
 
   /** Has the volume's replicas changed where that is needed; asks after suspects. */
-  look(volume: ManagedVolume): void {
+  look(volume: Volume): void {
     const { map } = volume
     if (this.#stopped || map.deleted) return
     this.#askAfterSuspects(volume)
@@ -76,7 +78,7 @@ export class ReplicaHealth {
     }
   }
 
-  async #change(volume: ManagedVolume, care: Care): Promise<void> {
+  async #change(volume: Volume, care: Care): Promise<void> {
     const before = volume.map.generation
     try {
       const { map } = await volume.change(this.#plan(volume))
@@ -92,7 +94,7 @@ export class ReplicaHealth {
     }
   }
 
-  #retryLater(volume: ManagedVolume, care: Care): void {
+  #retryLater(volume: Volume, care: Care): void {
     if (this.#stopped) return
     care.cancelRetry?.()
     care.cancelRetry = this.#context.clock.after(care.retryMs, () => {
@@ -102,7 +104,7 @@ export class ReplicaHealth {
     care.retryMs = Math.min(care.retryMs * 2, limits.replicaRetryLongestMs)
   }
 
-  #lookAgainInTime(volume: ManagedVolume, care: Care): void {
+  #lookAgainInTime(volume: Volume, care: Care): void {
     care.cancelLook?.()
     care.cancelLook = undefined
     const afterMs = this.#sight.changesAfterMs(volume)
@@ -120,7 +122,7 @@ export class ReplicaHealth {
     return care
   }
 
-  #plan(volume: ManagedVolume): Plan {
+  #plan(volume: Volume): Plan {
     return {
       name: 'replicas',
       closes: true,
@@ -136,13 +138,13 @@ export class ReplicaHealth {
     }
   }
 
-  #needed(volume: ManagedVolume, map: VolumeMap): ReplicaChange[] {
+  #needed(volume: Volume, map: VolumeMap): ReplicaChange[] {
     return map.segments.flatMap((segment) => {
       return neededChange(segment, this.#sight.of(volume, segment)) ?? []
     })
   }
 
-  #draft(volume: ManagedVolume, map: VolumeMap, answers?: CloseAnswers): MapDraft | undefined {
+  #draft(volume: Volume, map: VolumeMap, answers?: CloseAnswers): MapDraft | undefined {
     const segments = map.segments.map((segment) => {
       const sight = this.#sight.of(volume, segment)
       if (answers?.isClosed(segment.segmentId)) {
@@ -157,7 +159,7 @@ export class ReplicaHealth {
     return isSame ? undefined : { ...map, segments }
   }
 
-  #askAfterSuspects(volume: ManagedVolume): void {
+  #askAfterSuspects(volume: Volume): void {
     const { suspicions } = this.#context
     for (const segment of volume.map.segments) {
       for (const serverId of this.#sight.suspects(volume, segment)) suspicions.check(serverId)

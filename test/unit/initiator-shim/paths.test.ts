@@ -110,6 +110,15 @@ t.test('a path that is reset: no error, a stall below 1 s', async (t) => {
   t.strictSame(await wrongSlots(cluster, initiator, writer), [])
 })
 
+/** What the manager was told of ways to the only server, the newest last. */
+async function told(cluster: MemoryCluster): Promise<string[]> {
+  const { reports, managementPath } = await cluster.run(cluster.admin.status({}, 1_000))
+  return reports.map(({ portal, reachable }) => {
+    const isRelayed = managementPath.includes(portal)
+    return `${isRelayed ? 'management' : 'direct'} ${reachable}`
+  })
+}
+
 t.test('a path that is gone: over the management path, and back when it is there', async (t) => {
   const { cluster, initiator } = await started(t)
   const { relay } = cluster.servers[0]!
@@ -119,23 +128,15 @@ t.test('a path that is gone: over the management path, and back when it is there
   await cluster.until(async () => (await path(cluster)).route === 'management')
   await cluster.pass(2_000)
   t.ok((await path(cluster)).management.commands > 10)
-  const told = async () => {
-    const { reports, managementPath } = await cluster.run(cluster.admin.status({}, 1_000))
-    const names = new Map([
-      [relay.address, 'direct'],
-      [managementPath[0], 'management'],
-    ])
-    return reports.map(({ portal, reachable }) => `${names.get(portal)} ${reachable}`)
-  }
   t.strictSame(
-    await told(),
+    await told(cluster),
     ['direct false', 'management true'],
     'the manager was told, also that there is another way',
   )
   await relay.resume()
   await cluster.until(() => isDirect(cluster))
   await cluster.pass(50)
-  t.strictSame(await told(), ['management true', 'direct true'])
+  t.strictSame(await told(cluster), ['management true', 'direct true'])
   const before = (await path(cluster)).direct.commands
   await cluster.pass(100)
   await cluster.run(writer.stop())
@@ -144,6 +145,22 @@ t.test('a path that is gone: over the management path, and back when it is there
   t.strictSame([...writer.answers.keys()], ['good'])
   t.ok(writer.longestMs < 1_000, `${writer.longestMs} ms`)
   t.strictSame(await wrongSlots(cluster, initiator, writer), [])
+})
+
+t.test('a way through the manager that ends is told of as well', async (t) => {
+  const { cluster, initiator } = await started(t)
+  const server = cluster.servers[0]!
+  t.equal(describe(await cluster.run(initiator.write(0, 1, 1).answer)), 'good')
+  await server.relay.stop()
+  await cluster.until(async () => (await path(cluster)).route === 'management')
+  await server.stop()
+  await cluster.until(async () => (await path(cluster)).route === 'none')
+  await cluster.pass(50)
+  t.strictSame(await told(cluster), ['direct false', 'management false'])
+  await server.start()
+  await cluster.until(async () => (await path(cluster)).route === 'management')
+  await cluster.pass(50)
+  t.strictSame(await told(cluster), ['direct false', 'management true'])
 })
 
 t.test(

@@ -122,6 +122,13 @@ await t.test('each rule', async (t) => {
       'a b- primary',
     ],
     ['who misses it is behind', 'a b-', { ...shunned, b: parted }, ''],
+    ['one that is behind misses it', 'a b c-', { ...shunned, c: { missesPrimary: true } }, ''],
+    [
+      'one that is not there misses it',
+      'a b c',
+      { ...shunned, c: { missesPrimary: true, answers: false } },
+      '',
+    ],
     ['one of two misses it', 'a b c', { ...shunned, c: parted }, 'b c a- everyone'],
     ['the primary is lost', 'a b c', { a: away }, 'b c a- everyone'],
     ['it is lost, and so is another', 'a b c', { a: away, b: away }, 'c a- b- everyone'],

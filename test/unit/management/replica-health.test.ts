@@ -306,7 +306,7 @@ await t.test('the manager dies while a primary is replaced', async (t) => {
 
 /** The two copies do not hear each other from now on; both answer the manager. */
 async function parted(t: Test) {
-  const { cluster, map, segmentId } = await started(t)
+  const { cluster, map, segmentId, volumeId } = await started(t)
   const [primary, secondary] = named(cluster, map)
   cluster.paths.cut(true, primary!.name, secondary!.name)
   const moved = async (mostMs: number) => {
@@ -319,7 +319,8 @@ async function parted(t: Test) {
     return { ms: cluster.clock.nowMs() - beganMs, replicas: replicas(now) }
   }
   const [p, s] = [primary!.name, secondary!.name]
-  return { cluster, primary: primary!, secondary: secondary!, segmentId, moved, p, s }
+  const both = { primary: primary!, secondary: secondary! }
+  return { cluster, ...both, segmentId, volumeId, moved, p, s }
 }
 
 await t.test('a primary that neither a client nor its partner reaches is replaced', async (t) => {
@@ -344,10 +345,13 @@ await t.test('a primary that neither a client nor its partner reaches is replace
 await t.test(
   'two that do not hear each other: the primary stays when no client speaks',
   async (t) => {
-    const { cluster, primary, segmentId, moved, p, s } = await parted(t)
+    const { cluster, primary, secondary, segmentId, volumeId, moved, p, s } = await parted(t)
+    const misses = () => secondary.held(volumeId)?.segments[0]?.primarySilent === true
+    const sinceMs = await until(cluster, misses)
+    t.ok(sinceMs <= 1_100, `the partner has a word after ${sinceMs} ms`)
     const { ms, replicas: now } = await moved(4_000)
     t.equal(now, `${p} ${s}-`)
-    t.ok(ms >= 1_800 && ms < 2_400, `after ${ms} ms`)
+    t.ok(ms >= 1_190 && ms < 1_240, `which counts no longer after ${ms} ms`)
     await until(cluster, () => primary.mirror!.canServe(segmentId), 100)
     report(cluster, primary, false)
     await cluster.clock.advance(3_000)

@@ -3,9 +3,11 @@ import t from 'tap'
 import type { CloseReply, SegmentCondition } from '../../../src/control/messages/server.ts'
 import { Conditions } from '../../../src/management/conditions.ts'
 import { neededChange } from '../../../src/management/replica-changes.ts'
+import { ReplicaHealth } from '../../../src/management/replica-health.ts'
 import { closedSight, ReplicaSight } from '../../../src/management/replica-sight.ts'
 import { Suspicions } from '../../../src/management/suspicions.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import { quietLog } from '../../support/quiet-log.ts'
 import { testMap, testSegment, testUuid } from '../../support/volume-maps.ts'
 
 const servers = ['a', 'b'].map((name) => ({ serverId: name, name, incarnation: name }))
@@ -36,18 +38,19 @@ function setUp() {
     lookAgain: () => undefined,
   })
   const unreachable = new Set<string>()
-  const sight = new ReplicaSight({
-    ...{ clock, conditions, suspicions },
-    isReachable: (serverId) => !unreachable.has(serverId),
+  const around = {
+    ...{ clock, conditions, suspicions, log: quietLog },
+    isReachable: (serverId: string) => !unreachable.has(serverId),
     isDead: () => false,
-  })
+  }
+  const sight = new ReplicaSight(around)
   for (const { serverId, incarnation } of servers) {
     sight.heard({ ...facts, serverId, storeIncarnation: incarnation }, [])
   }
   const volume = { map, hasMissed: () => false }
   const believed = () => sight.of(volume, segment)
   return {
-    ...{ clock, suspicions, unreachable, believed },
+    ...{ around, clock, suspicions, unreachable, believed },
     afterMs: () => sight.changesAfterMs(volume),
     suspects: () => sight.suspects(volume, segment),
     say: (by: 'a' | 'b', silent: boolean, under = generation) =>
@@ -151,4 +154,27 @@ t.test('under close the same holds', async (t) => {
     dropped,
     'another way was found',
   )
+})
+
+t.test('what time alone changes is looked at in time, until it is stopped', async (t) => {
+  for (const stops of [false, true]) {
+    const { around, clock, say, suspicions } = setUp()
+    const health = new ReplicaHealth(around)
+    const changedMs: number[] = []
+    const never = new Promise<never>(() => undefined)
+    const change = (): Promise<never> => {
+      changedMs.push(clock.nowMs())
+      return never
+    }
+    say('a', true)
+    say('b', true)
+    health.look({ map, hasMissed: () => false, change })
+    // Whom they ask answers nothing, and would be looked at for that.
+    suspicions.stop()
+    if (stops) health.stop()
+    t.equal(clock.timers, stops ? 0 : 1)
+    await clock.advance(2_000)
+    t.strictSame(changedMs, stops ? [] : [1_200])
+    t.equal(clock.timers, 0)
+  }
 })
