@@ -6,6 +6,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { NodeNetwork } from '../../src/adapters/node-network.ts'
 import { decodeSense } from '../../src/scsi/sense-format.ts'
@@ -171,4 +172,45 @@ t.test('a thin disk on a full file system', async (t) => {
   const third = await start()
   t.same(await read(third), [], 'after its end')
   for (const { process } of targets) t.notMatch(process.stderr, /page store stopped/)
+})
+
+/** Its own process, because an unhandled rejection must end it. */
+const commits = (lmdb: string, directory: string): string => `
+  import { appendFileSync, unlinkSync } from 'node:fs'
+  const { openLmdb } = await import(${JSON.stringify(lmdb)})
+  const store = await openLmdb(${JSON.stringify(join(directory, 'store.lmdb'))})
+  const put = (count, byte) => store.transact({
+    put: Array.from({ length: count }, (_, i) => ({ key: 'k' + i, value: Buffer.alloc(4096, byte) }))
+  })
+  await put(1, 1)
+  const filler = ${JSON.stringify(join(directory, 'filler'))}
+  try { for (;;) appendFileSync(filler, Buffer.alloc(4096)) } catch {}
+  const refused = await put(200, 2).catch((error) => error.code)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  const kept = (await store.range('k')).map(({ value }) => value[0])
+  unlinkSync(filler)
+  await put(200, 3)
+  const grown = (await store.range('k')).length
+  console.log(JSON.stringify({ refused, kept, grown }))
+  await store.close()
+`
+
+t.test('a commit without room is refused, and the program goes on', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'palisade-full-'))
+  const holder = await mountedAt(directory)
+  const lmdb = fileURLToPath(new URL('../../src/adapters/lmdb-key-value.js', import.meta.url))
+  const enter = ['--target', String(holder.pid), '--user', '--mount', '--preserve-credentials']
+  const program = ['--input-type=module', '-e', commits(lmdb, directory)]
+  const process_ = new PalisadeProcess([...enter, process.execPath, ...program], {
+    program: 'nsenter',
+  })
+  t.teardown(async () => {
+    process_.kill()
+    holder.kill()
+    await Promise.all([process_.exited, holder.exited])
+    await rm(directory, { recursive: true, force: true })
+  })
+  const [line] = await process_.output(/^\{.*\}$/m)
+  t.same(JSON.parse(line), { refused: 'no-space', kept: [1], grown: 200 })
+  t.equal(await process_.exited, 0)
 })
