@@ -248,8 +248,9 @@ export class BringUpRun {
     if (release === undefined) throw new PartnerFailure('lost', wasEnded)
     try {
       const read = allocatedBytes(store, piece)
+      const spend = throttle.begin()
       const { sent, done } = await job()
-      throttle.spend(costBytes({ read, sent }))
+      spend(costBytes({ read, sent }))
       return done
     } finally {
       release()

@@ -1,7 +1,8 @@
 /**
  * Holds copying between servers to so many bytes a second, so that clients keep the rest of the
- * disks and of the network. A token bucket that may owe: work is done first and paid for after, so
- * that nobody waits for it while holding a lock. One for a whole server.
+ * disks and of the network; and to half of the time, so that they keep as much where the machine is
+ * slower than the limit. A token bucket that may owe: work is done first and paid for after, so that
+ * nobody waits for it while holding a lock. One for a whole server.
  */
 import { mirror } from '../../src/base/limits.ts'
 import type { Clock } from '../../src/ports/clock.ts'
@@ -61,9 +62,19 @@ export class Throttle {
     })
   }
 
-  spend(bytes: number): void {
+  /** Call it when work begins, and what it returns when the work is done. */
+  begin(): (bytes: number) => void {
+    const beganMs = this.#clock.nowMs()
+    return (bytes) => this.spend(bytes, this.#clock.nowMs() - beganMs)
+  }
+
+  /** `tookMs`: work that kept the disks or the network busy for so long is followed by as long a rest. */
+  spend(bytes: number, tookMs = 0): void {
     this.#refill()
-    if (this.#bytesPerSecond > 0) this.#balance -= bytes
+    if (this.#bytesPerSecond === 0) return
+    const restMs = Math.min(tookMs, longestWaitMs)
+    const restBytes = (restMs / 1000) * this.#bytesPerSecond
+    this.#balance = Math.min(this.#balance - bytes, -restBytes)
   }
 
   #refill(): void {

@@ -131,8 +131,9 @@ export class Verification {
     const release = await this.#locks.shared(piece)
     if (release === undefined) return false
     try {
+      const spend = throttle.begin()
       const differences = await copy.differences(partners, piece)
-      throttle.spend(costBytes({ read: allocatedBytes(store, piece), sent: 0 }))
+      spend(costBytes({ read: allocatedBytes(store, piece), sent: 0 }))
       for (const [i, runs] of differences.entries()) this.#note(partners[i]!, runs)
       return differences.some((runs) => runs.length > 0)
     } finally {

@@ -52,6 +52,30 @@ t.test('without a limit nobody waits; a wait ends within a second', async (t) =>
   t.equal(throttle.bytesPerSecond, 0)
 })
 
+t.test('work that takes long is followed by as long a rest', async (t) => {
+  const clock = new ManualClock()
+  const throttle = new Throttle(clock, 10 * mib)
+  let pieces = 0
+  const mover = async (): Promise<void> => {
+    while (clock.nowMs() < 20_000) {
+      for (let wait = throttle.wait(); wait !== undefined; wait = throttle.wait()) await wait
+      const spend = throttle.begin()
+      // A fifth of the limit.
+      await new Promise<void>((resolve) => clock.after(500, resolve))
+      spend(mib)
+      pieces++
+    }
+  }
+  const moved = mover()
+  await clock.advance(10_000)
+  t.ok(pieces >= 9 && pieces <= 11, `${pieces} pieces of half a second in 10 s`)
+  await clock.advance(20_000)
+  await moved
+  throttle.spend(0, 3_600_000)
+  await clock.advance(1_000)
+  t.equal(throttle.wait(), undefined, 'no rest is longer than a second')
+})
+
 t.test('time that was not used counts for a moment only', async (t) => {
   const clock = new ManualClock()
   const throttle = new Throttle(clock, 4 * mib)
