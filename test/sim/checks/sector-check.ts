@@ -50,7 +50,10 @@ export class SectorCheck {
   /** What may have been there since the newest flush was sent: entry numbers and values. */
   #recent: { from: number; values: Set<number> }[] = [{ from: 0, values: new Set([0]) }]
   readonly #flushBegan = new Map<Operation, number>()
-  readonly #acknowledged = new Map<number, string>()
+  /** By value: who wrote it, and the entry of the answer. */
+  readonly #acknowledged = new Map<number, { readonly initiator: string; readonly at: number }>()
+  /** By initiator: the answer to the newest of its writes that may have been lost. */
+  readonly #newestLost = new Map<string, number>()
   readonly #endings: ReadonlyMap<Operation, Entry>
   readonly #barred = new Set<string>()
   #entry = 0
@@ -143,7 +146,7 @@ export class SectorCheck {
     this.#slots &= ~bit
     this.#states = unique(this.#states.map((state) => ({ ...state, done: state.done & ~bit })))
     if (ending === 'good' && open.sees === undefined) {
-      this.#acknowledged.set(open.value, operation.initiator)
+      this.#acknowledged.set(open.value, { initiator: operation.initiator, at: this.#entry })
       if (operation.forced) this.#durableNow()
     }
     return undefined
@@ -155,6 +158,8 @@ export class SectorCheck {
     if (!good) return undefined
     const first = this.#recent.findLastIndex((each) => each.from <= from)
     this.#recent = this.#recent.slice(Math.max(0, first))
+    // One that was sent before the write was answered promises nothing of it.
+    if (from < (this.#newestLost.get(operation.initiator) ?? 0)) return undefined
     const bit = 1 << this.#initiators.indexOf(operation.initiator)
     this.#states = this.#states.filter(({ wronged }) => (wronged & bit) === 0)
     if (this.#states.length > 0) return undefined
@@ -172,19 +177,25 @@ export class SectorCheck {
     const states = [...this.#states]
     for (const { value: lost, done, wronged } of this.#states) {
       const writer = this.#acknowledged.get(lost)
-      const bit = writer === undefined ? 0 : 1 << this.#initiators.indexOf(writer)
+      const bit = writer === undefined ? 0 : 1 << this.#initiators.indexOf(writer.initiator)
       for (const value of candidates) {
-        if (value !== lost) states.push({ value, done, wronged: wronged | bit })
+        if (value === lost) continue
+        states.push({ value, done, wronged: wronged | bit })
+        if (writer !== undefined) this.#noteLost(writer)
       }
     }
     this.#states = unique(states)
     this.#close()
   }
 
+  #noteLost({ initiator, at }: { readonly initiator: string; readonly at: number }): void {
+    this.#newestLost.set(initiator, Math.max(at, this.#newestLost.get(initiator) ?? 0))
+  }
+
   #frontGone(client: string): void {
     const names = this.#initiators.filter((name) => name.startsWith(`${client}/`))
     this.#forgive(names)
-    for (const [value, initiator] of this.#acknowledged) {
+    for (const [value, { initiator }] of this.#acknowledged) {
       if (names.includes(initiator)) this.#acknowledged.delete(value)
     }
   }
