@@ -15,6 +15,7 @@ export interface ShimFacts {
   readonly managementPath: readonly string[]
   readonly volumes: readonly FrontVolume[]
   readonly sessions: readonly FrontSession[]
+  readonly sentElsewhere: number
 }
 
 export function shimStatus({ volumes, sessions, ...facts }: ShimFacts): ShimStatusReply {

@@ -4,7 +4,7 @@
  * the outside world as ports. Design sections 2, 3 and 8.
  */
 import { background } from '../src/base/background.ts'
-import { shim as limits } from '../src/base/limits.ts'
+import { frontEnds, shim as limits } from '../src/base/limits.ts'
 import type { ServedInitiator } from '../src/control/messages/client.ts'
 import {
   type ConfigurationClient,
@@ -14,6 +14,7 @@ import {
 import type { LoginPolicy } from '../src/iscsi/login-policy.ts'
 import { LoginNumbers } from '../src/leg/login-numbers.ts'
 import { Portal, type PortalPlace } from '../src/portal/portal.ts'
+import type { FrontSession } from '../src/portal/portal-host.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Log } from '../src/ports/log.ts'
 import type { Network } from '../src/ports/network.ts'
@@ -25,6 +26,8 @@ import { FrontVolume } from './device/front-volume.ts'
 import { Attendance } from './front/attendance.ts'
 import { FrontHost } from './front/front-host.ts'
 import { Liveness } from './front/liveness.ts'
+import { LoginGuide } from './front/login-guide.ts'
+import { attachmentKey } from './front/login-spread.ts'
 import { MapWatch } from './map-watch.ts'
 import type { PathPorts, PathReport } from './paths/server-path.ts'
 import { shimStatus } from './shim-status.ts'
@@ -67,6 +70,7 @@ export class Shim {
   readonly #portal: Portal
   readonly #liveness: Liveness
   readonly #attendance: Attendance
+  readonly #guide: LoginGuide
   /** As initiators are told of them. */
   readonly #addresses: string[] = []
   readonly #tokens: TokenStore
@@ -115,13 +119,17 @@ export class Shim {
         gateway: { group: gateway.group, addresses: () => this.#addresses },
       }),
       serves: () => this.#served(),
-      sessions: () => this.#portal.sessions.length,
+      sessions: () => this.#attached().length,
+      attachments: () => this.#attachments(),
       named: () => this.#offered().some(({ namesUs }) => namesUs),
     })
+    const attendance = this.#attendance
+    this.#guide = new LoginGuide({ clock, attendance, sessions: () => this.#attached() })
     const host = new FrontHost({
       clock,
-      attendance: this.#attendance,
+      attendance,
       liveness: this.#liveness,
+      guide: this.#guide,
       volumes: () => this.#offered(),
       listed: this.#watch.listed,
     })
@@ -153,6 +161,7 @@ export class Shim {
 
   /** Ends the sessions of initiators, then those with the servers. Resolves when all have ended. */
   async stop(graceMs: number): Promise<void> {
+    if (this.#options.gateway !== undefined) await this.#moveAway(graceMs)
     await this.#portal.close(graceMs)
     await this.#attendance.leave()
     this.#attendance.stop()
@@ -164,6 +173,30 @@ export class Shim {
     this.#channel.close()
   }
 
+  /**
+   * The initiators are asked to log out while there is another gateway that they can be sent to, and
+   * found at home until each of them has come for its address.
+   */
+  async #moveAway(graceMs: number): Promise<void> {
+    const { clock } = this.#ports
+    const attendance = this.#attendance
+    await attendance.leave()
+    if (!attendance.isLeaving || attendance.loads.length === 0) return
+    const missing = this.#attached().length
+    const before = this.#guide.sent
+    const untilMs = clock.nowMs() + frontEnds.leaveMs
+    await this.#portal.dismiss(graceMs)
+    while (this.#guide.sent - before < missing && attendance.loads.length > 0) {
+      if (clock.nowMs() >= untilMs) break
+      await new Promise<void>((resolve) => void clock.after(frontEnds.leaveTickMs, resolve))
+    }
+  }
+
+  /** Logins that were sent to other gateways. */
+  get sentElsewhere(): number {
+    return this.#guide.sent
+  }
+
   #facts() {
     return {
       client: this.#options.client,
@@ -171,7 +204,21 @@ export class Shim {
       managementPath: this.#managementPath,
       volumes: this.#offered(),
       sessions: this.#portal.sessions,
+      sentElsewhere: this.sentElsewhere,
     }
+  }
+
+  /** Sessions with volumes. */
+  #attached(): FrontSession[] {
+    const targets = new Set(this.#offered().map(({ state }) => state.map.iqn))
+    return this.#portal.sessions.filter(({ nexus }) => targets.has(nexus.targetName))
+  }
+
+  #attachments(): number[] {
+    const keys = this.#attached().map(({ nexus }) =>
+      attachmentKey(nexus.targetName, nexus.initiatorName),
+    )
+    return [...new Set(keys)].slice(0, frontEnds.attachments)
   }
 
   /** Initiators that work through this front end and answer; others may take over the rest. */

@@ -70,6 +70,7 @@ export class FrontVolume {
   readonly #unit: VolumeUnit
   readonly #ledger: FlushLedger
   readonly #access: FrontAccess
+  readonly #attendance: Attendance
   readonly #liveness: Liveness
   readonly #lingering = new Lingering()
   readonly #settings: VolumeSettings
@@ -84,6 +85,7 @@ export class FrontVolume {
     this.state = new VolumeState(client, map, (newerThan) =>
       options.refresh(this.state.map, newerThan),
     )
+    this.#attendance = options.attendance
     this.#liveness = liveness
     this.paths = new PathSet(ports)
     const { configuration, managerConnected, attendance } = options
@@ -226,6 +228,7 @@ export class FrontVolume {
       nexusGained: (nexus) => {
         this.#attached.add(nexus)
         this.#ledger.loggedIn(nexus.initiatorName)
+        this.#attendance.hurry()
         if (!this.state.gone) this.paths.connect(this.state.map)
         device.nexusGained(nexus)
         this.#keeper.look()
@@ -233,6 +236,7 @@ export class FrontVolume {
       nexusLost: (nexus) => {
         device.nexusLost(nexus)
         this.#ledger.loggedOut(nexus.initiatorName)
+        this.#attendance.hurry()
         this.#attached.delete(nexus)
         this.#restIfUnused()
       },

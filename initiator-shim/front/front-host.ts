@@ -14,6 +14,7 @@ import { LoginStatus } from '../../src/iscsi/pdu/login-status.ts'
 import type {
   DiscoveredTarget,
   FrontSession,
+  LeadingLoginFacts,
   LoginDecision,
   LoginRequestFacts,
   PortalHost,
@@ -22,6 +23,7 @@ import type { Clock } from '../../src/ports/clock.ts'
 import type { FrontVolume } from '../device/front-volume.ts'
 import type { Attendance } from './attendance.ts'
 import type { Liveness } from './liveness.ts'
+import type { LoginGuide } from './login-guide.ts'
 
 export class FrontHost implements PortalHost {
   readonly #clock: Clock
@@ -30,18 +32,21 @@ export class FrontHost implements PortalHost {
   readonly #listed: Promise<void>
   readonly #attendance: Attendance
   readonly #liveness: Liveness
+  readonly #guide: LoginGuide
 
   /** `listed` resolves when the volumes are known: until then no login is answered. */
   constructor(options: {
     readonly clock: Clock
     readonly attendance: Attendance
     readonly liveness: Liveness
+    readonly guide: LoginGuide
     readonly volumes: () => readonly FrontVolume[]
     readonly listed: Promise<void>
   }) {
     this.#clock = options.clock
     this.#attendance = options.attendance
     this.#liveness = options.liveness
+    this.#guide = options.guide
     this.#volumes = options.volumes
     this.#listed = options.listed
   }
@@ -50,17 +55,31 @@ export class FrontHost implements PortalHost {
     const others = this.#attendance.others.flatMap(({ group, addresses }) =>
       addresses.map((address) => ({ address, portalGroupTag: group })),
     )
-    return this.#volumes().map(({ state }) => ({ targetName: state.map.iqn, others }))
+    // Its own portals are gone in a moment.
+    const portals = this.#attendance.isLeaving && others.length > 0 ? { portals: [] } : {}
+    return this.#volumes().map(({ state }) => ({ targetName: state.map.iqn, others, ...portals }))
+  }
+
+  elsewhere(login: LeadingLoginFacts): string | undefined {
+    const volume = this.#volume(login.targetName)
+    return volume && this.#guide.elsewhere(login, volume.isActiveFor(login.initiatorName))
   }
 
   async login(facts: LoginRequestFacts): Promise<LoginDecision> {
     await this.#listed
-    const wanted = facts.targetName.toLowerCase()
-    const volume = this.#volumes().find(({ state }) => state.map.iqn === wanted)
+    const volume = this.#volume(facts.targetName)
     if (volume === undefined) return { kind: 'refuse', status: LoginStatus.NOT_FOUND }
+    if (this.#attendance.isLeaving) {
+      return { kind: 'refuse', status: LoginStatus.SERVICE_UNAVAILABLE }
+    }
     const older = facts.sessions.filter(({ nexus }) => nexus.initiatorName === facts.initiatorName)
     await Promise.all(older.map((session) => this.#harmless(session, facts.portalAddress)))
     return { kind: 'accept', target: volume.target }
+  }
+
+  #volume(targetName: string): FrontVolume | undefined {
+    const wanted = targetName.toLowerCase()
+    return this.#volumes().find(({ state }) => state.map.iqn === wanted)
   }
 
   /** A session of the same initiator port is ended by the portal itself, after this. */

@@ -150,6 +150,8 @@ export const shim = {
 export const frontEnds = {
   /** A front end tells the manager that it lives, and whom it serves, this often. */
   attendMs: 500,
+  /** So soon after its sessions have changed. */
+  attendSoonMs: 10,
   attendDeadlineMs: 1_000,
   /** Nobody is taken from one that was heard of no longer ago than this. */
   presentMs: 800,
@@ -163,6 +165,20 @@ export const frontEnds = {
   frontEnds: 1_000,
   /** A stopping gateway sends its initiators elsewhere for no longer than this. */
   leaveMs: 3_000,
+  /** How often it looks whether all of them have come for their address. */
+  leaveTickMs: 20,
+  /** An initiator is sent to a gateway that has fewer sessions by more than this. */
+  spreadMargin: 2,
+  /** What is known of other gateways moves nobody when it is older. */
+  spreadKnownMs: 2_000,
+  /** A login that was let in, or sent on, counts there until it is heard of as a session. */
+  spreadPendingMs: 1_000,
+  /** A gateway sends an initiator of a volume on once in this time. */
+  spreadOnceMs: 10_000,
+  /** Logins remembered for that; where there are more nobody is sent on. */
+  spreadLogins: 1_024,
+  /** Initiators with their volumes that a gateway tells others of. */
+  attachments: 1_024,
 } as const
 
 /** Small operations on files: on the event loop while they are quick, in the pool after slow ones. */

@@ -36,6 +36,7 @@ function shimLines(address: string, status: ShimStatusReply): string[] {
     `shim             ${address}, client ${status.client}`,
     `manager          ${manager}`,
     `management path  ${status.managementPath.join(' ') || 'none'}`,
+    ...(status.sentElsewhere > 0 ? [`sent elsewhere   ${status.sentElsewhere} logins`] : []),
     ...status.volumes.flatMap(volumeLines),
     ...initiatorTable(initiatorsOf(status)),
   ]

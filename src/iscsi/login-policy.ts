@@ -15,6 +15,14 @@ export interface Redirect {
   readonly permanently: boolean
 }
 
+/** A new normal session's login, as its first request names it. */
+export interface LeadingLogin {
+  readonly initiatorName: string
+  /** The SCSI initiator port name: InitiatorName and ISID. */
+  readonly initiatorPort: string
+  readonly targetName: string
+}
+
 export interface LoginPolicy {
   /** A list alone follows the initiator's order; `order: 'ours'` prefers the first that fits. */
   readonly headerDigest: { readonly values: readonly Digest[]; readonly order: ListChoice['order'] }
@@ -39,6 +47,8 @@ export interface LoginPolicy {
   readonly targetAlias?: string
   /** Targets that are served elsewhere; said before anybody has to prove anything. */
   readonly redirects?: readonly Redirect[]
+  /** `HOST:PORT` that a new session is to be opened at instead, for now; said as early. */
+  readonly elsewhere?: (login: LeadingLogin) => string | undefined
   /** Initiators have to prove themselves; absent: none is asked to. */
   readonly chap?: ChapPolicy
 }

@@ -16,6 +16,7 @@ import type { Begun, LoginState, LoginStep, ReceivedLogin } from './login-state.
 import { listOf, type Settlements, sessionParameters, textOf } from './negotiation.ts'
 import { type LoginRequest, Stage } from './pdu/login-request.ts'
 import { LoginStatus } from './pdu/login-status.ts'
+import { sessionNames } from './session-parameters.ts'
 import {
   encodeText,
   gatherText,
@@ -181,18 +182,28 @@ function refuseNameless(request: LoginRequest, settled: Settlements): LoginStep 
  * prove here is nothing to the target that it is sent to.
  */
 function redirect(
-  { policy }: Begun,
+  { policy, identity }: Begun,
   request: LoginRequest,
   settled: Settlements,
 ): LoginStep | undefined {
-  const wanted = textOf(settled, keys.TargetName)?.toLowerCase()
-  const to = policy.redirects?.find(({ targetName }) => targetName.toLowerCase() === wanted)
-  if (to === undefined || isDiscovery(settled)) return undefined
-  const status = to.permanently
+  const { isid, tsih } = identity
+  const initiatorName = textOf(settled, keys.InitiatorName) ?? ''
+  const names = sessionNames({
+    ...{ initiatorName, isid },
+    targetName: textOf(settled, keys.TargetName) ?? '',
+  })
+  if (isDiscovery(settled)) return undefined
+  const { targetName } = names
+  const moved = policy.redirects?.find((each) => each.targetName.toLowerCase() === targetName)
+  // What joins a session has to come where that session is.
+  const address = moved?.address ?? (tsih === 0 ? policy.elsewhere?.(names) : undefined)
+  if (address === undefined) return undefined
+  const status = moved?.permanently
     ? LoginStatus.TARGET_MOVED_PERMANENTLY
     : LoginStatus.TARGET_MOVED_TEMPORARILY
-  const data = encodeText([[keys.TargetAddress.name, to.address]])
-  return refuse(request, status, `it is served at ${to.address}`, data)
+  // RFC 7143 13.8: in a redirect without the portal group tag.
+  const data = encodeText([[keys.TargetAddress.name, address]])
+  return refuse(request, status, `it is served at ${address}`, data)
 }
 
 /** What we say without being asked. RFC 7143 13.9 wants the portal group in the first response. */

@@ -42,7 +42,9 @@ export interface SessionNames {
 }
 
 /** iSCSI names differ by more than case, or they are one name. RFC 7143 4.2.7.1. */
-export function sessionNames(parameters: SessionParameters): SessionNames {
+export function sessionNames(
+  parameters: Pick<SessionParameters, 'initiatorName' | 'isid' | 'targetName'>,
+): SessionNames {
   const initiatorName = parameters.initiatorName.toLowerCase()
   return {
     initiatorName,

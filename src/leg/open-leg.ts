@@ -51,6 +51,8 @@ export type LegOpening =
       readonly status: number
       /** The login number that the target knows, where that was the reason. */
       readonly knownLoginNumber?: number
+      /** `HOST:PORT` where the session is to be opened instead. */
+      readonly elsewhere?: string
     }
   /** Unreachable, silent or broken: the login may still arrive there. */
   | { readonly kind: 'failed'; readonly cause: string }
@@ -194,10 +196,12 @@ class LoginDriver<T> implements ConnectionHandler {
 function refusal(status: number, said: ReadonlyMap<string, string>): Failure {
   const known = parseNumber(said.get(keys.Login.name) ?? '')
   const cause = describeLoginStatus(status)
+  const movedTo = status >> 8 === 1 ? said.get(keys.TargetAddress.name) : undefined
   return {
     kind: 'refused',
     cause,
     status,
     ...(known !== undefined && { knownLoginNumber: known }),
+    ...(movedTo !== undefined && { elsewhere: movedTo }),
   }
 }

@@ -15,6 +15,7 @@ import type {
   AttendReply,
   AttendRequest,
   Gateway,
+  GatewayLoad,
 } from '../control/messages/client.ts'
 import { anyOf, Signal } from '../leg/signal.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -33,6 +34,7 @@ interface Heard {
   gateway: Gateway | undefined
   /** Of initiators. */
   sessions: number
+  attachments: readonly number[]
   atMs: number
   left: boolean
   /** When it was last known to serve an initiator, by volume and name. */
@@ -51,14 +53,15 @@ export class FrontEnds {
   }
 
   /** Rejects a gateway whose portal group another one has. */
-  attend({ client, gateway, serves, leaving, sessions = 0 }: AttendRequest): AttendReply {
+  attend({ client, gateway, serves, leaving, ...said }: AttendRequest): AttendReply {
     this.#checkGroup(client, gateway)
     const heard = this.#of(client)
     const nowMs = this.#context.clock.nowMs()
     heard.atMs = nowMs
     heard.left = leaving
     heard.gateway = gateway
-    heard.sessions = sessions
+    heard.sessions = said.sessions ?? 0
+    heard.attachments = said.attachments?.slice(0, limits.attachments) ?? []
     for (const { volumeId, initiator } of leaving ? [] : serves) {
       heard.servedAtMs.set(served(volumeId, initiator), nowMs)
     }
@@ -66,7 +69,7 @@ export class FrontEnds {
       if (leaving || nowMs - atMs > limits.lostMs) heard.servedAtMs.delete(key)
     }
     this.#changed.notify()
-    return { gateways: this.gateways }
+    return { gateways: this.gateways, loads: this.#loads }
   }
 
   /** Those that serve. */
@@ -76,6 +79,13 @@ export class FrontEnds {
       if (heard.gateway !== undefined && this.#serves(heard)) found.push(heard.gateway)
     }
     return found.sort((left, right) => left.group - right.group)
+  }
+
+  get #loads(): GatewayLoad[] {
+    return this.gateways.flatMap(({ client }) => {
+      const heard = this.#heard.get(client)
+      return heard ? [{ client, sessions: heard.sessions, attachments: heard.attachments }] : []
+    })
   }
 
   /** The same with what goes through them, for people. */
@@ -158,6 +168,7 @@ export class FrontEnds {
       heard = {
         gateway: undefined,
         sessions: 0,
+        attachments: [],
         atMs: Number.NEGATIVE_INFINITY,
         left: false,
         servedAtMs: new Map(),

@@ -3,6 +3,7 @@
  * server, the standalone target, the shim's front, the manager's discovery.
  */
 import type { InitiatorProfile } from '../iscsi/initiator-profile.ts'
+import type { LeadingLogin } from '../iscsi/login-policy.ts'
 import type { TargetAddress } from '../iscsi/send-targets.ts'
 import type { Nexus, Task } from '../scsi/logical-unit.ts'
 import type { ScsiTarget } from '../scsi/scsi-target.ts'
@@ -68,6 +69,14 @@ export interface FrontSession {
   readonly ended: Promise<void>
 }
 
+/** A new session's login before anything but the names is known. */
+export interface LeadingLoginFacts extends LeadingLogin {
+  /** Which of the program's portals was asked, in the order in which they were opened. */
+  readonly portalIndex: number
+  /** Sessions with this target that are open now, or not yet ended. */
+  readonly sessions: readonly FrontSession[]
+}
+
 export interface LoginRequestFacts {
   readonly initiatorName: string
   /** The SCSI initiator port name: InitiatorName and ISID. */
@@ -108,6 +117,11 @@ export interface DiscoveredTarget {
 }
 
 export interface PortalHost {
+  /**
+   * `HOST:PORT` where this session is to be opened instead; asked before the initiator has proved
+   * itself. Absent: every login is for this program.
+   */
+  elsewhere?(facts: LeadingLoginFacts): string | undefined
   /** SendTargets: what this initiator may see. RFC 7143 Appendix C. */
   discover(initiatorName: string, portalAddress: string): readonly DiscoveredTarget[]
   /**

@@ -87,6 +87,12 @@ export class Portal {
     this.#closing = true
     await Promise.all(this.#listeners.map((listener) => listener.close()))
     this.#halfOpen.abandonAll()
+    await this.dismiss(graceMs)
+    this.#cancelSweep?.()
+  }
+
+  /** The end of the sessions alone: whoever comes again is heard. */
+  async dismiss(graceMs: number): Promise<void> {
     const sessions = this.#registry.all()
     for (const session of sessions) session.requestLogout(graceMs)
     const cancel = this.#options.clock.after(graceMs, () => {
@@ -94,7 +100,6 @@ export class Portal {
     })
     await Promise.all(sessions.map(({ ended }) => ended))
     cancel()
-    this.#cancelSweep?.()
   }
 
   /** Bytes of what was sent and is kept to be sent again. */
@@ -110,7 +115,7 @@ export class Portal {
     const { host, clock, log } = this.#options
     new Connection({
       stream,
-      policy: { ...this.#options.policy, portalGroupTag: portal.portalGroupTag },
+      policy: this.#policyAt(portal),
       host,
       discover: (initiatorName) => this.#discover(initiatorName, stream, portal),
       registry: this.#registry,
@@ -120,6 +125,19 @@ export class Portal {
       log,
       logins: this.#halfOpen,
     })
+  }
+
+  #policyAt(portal: PortalAddress): LoginPolicy {
+    const { policy, host } = this.#options
+    const portalIndex = this.#addresses.indexOf(portal)
+    return {
+      ...policy,
+      portalGroupTag: portal.portalGroupTag,
+      elsewhere: (login) => {
+        const sessions = this.#registry.ofTarget(login.targetName)
+        return host.elsewhere?.({ ...login, portalIndex, sessions })
+      },
+    }
   }
 
   #discover(

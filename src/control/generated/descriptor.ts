@@ -1944,6 +1944,11 @@ export const descriptor = {
             "sessions": {
               "type": "uint32",
               "id": 5
+            },
+            "attachments": {
+              "rule": "repeated",
+              "type": "fixed32",
+              "id": 6
             }
           }
         },
@@ -1966,6 +1971,28 @@ export const descriptor = {
               "rule": "repeated",
               "type": "Gateway",
               "id": 1
+            },
+            "loads": {
+              "rule": "repeated",
+              "type": "GatewayLoad",
+              "id": 2
+            }
+          }
+        },
+        "GatewayLoad": {
+          "fields": {
+            "client": {
+              "type": "string",
+              "id": 1
+            },
+            "sessions": {
+              "type": "uint32",
+              "id": 2
+            },
+            "attachments": {
+              "rule": "repeated",
+              "type": "fixed32",
+              "id": 3
             }
           }
         },
@@ -2060,6 +2087,11 @@ export const descriptor = {
               "rule": "repeated",
               "type": "FrontVolumeStatus",
               "id": 4
+            },
+            "sentElsewhere": {
+              "type": "uint64",
+              "id": 5,
+              "protoName": "sent_elsewhere"
             }
           }
         },

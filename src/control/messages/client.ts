@@ -115,9 +115,19 @@ export interface AttendRequest {
   readonly leaving: boolean
   /** Of initiators, with any volume. */
   readonly sessions?: number
+  /** Initiators that have a session here, with their volumes: see `attachmentKey`. */
+  readonly attachments?: readonly number[]
 }
 export interface AttendReply {
   readonly gateways: readonly Gateway[]
+  readonly loads: readonly GatewayLoad[]
+}
+
+/** What a gateway said of itself last. */
+export interface GatewayLoad {
+  readonly client: string
+  readonly sessions: number
+  readonly attachments: readonly number[]
 }
 
 export interface ActivateFrontEndRequest {

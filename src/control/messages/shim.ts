@@ -7,6 +7,8 @@ export interface ShimStatusReply {
   readonly managerConnected: boolean
   readonly managementPath: readonly string[]
   readonly volumes: readonly FrontVolumeStatus[]
+  /** Logins that were sent to other gateways. */
+  readonly sentElsewhere: number
 }
 
 /** Counters run since the start of the process. */

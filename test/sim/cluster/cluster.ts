@@ -193,11 +193,13 @@ export class Cluster {
       pings: chance.happens(plan.pings),
     }
     const note = (text: string): void => world.note(`${name}: ${text}`)
-    const paths = frontEnds.flatMap(({ portals, group }) =>
+    const groupAt = (address: string): number =>
+      frontEnds.find(({ portals }) => portals.includes(address))?.group ?? 0
+    const paths = frontEnds.flatMap(({ portals }) =>
       this.#ways(portals).map((way, i) => {
         const tell = (text: string): void => note(`${way.join(' ')}: ${text}`)
         const own = { isid: number + 16 * i, portals: way, note: tell }
-        return { group, session: new FrontSession({ ...common, ...own }) }
+        return { groupAt, session: new FrontSession({ ...common, ...own }) }
       }),
     )
     const { clock } = process

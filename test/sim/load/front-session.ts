@@ -56,6 +56,10 @@ export class FrontSession implements Attachment {
   #connecting: Promise<void> | undefined
   #attempts = 0
   #stopped = false
+  /** Where a front end has sent it. */
+  #elsewhere: string | undefined
+  /** Where its session is. */
+  address = ''
   /** Sessions so far. */
   logins = 0
 
@@ -113,7 +117,8 @@ export class FrontSession implements Attachment {
 
   async #connect(): Promise<void> {
     const { network, initiatorName, volume, portals, clock, note } = this.#options
-    const address = portals[this.#attempts++ % portals.length]!
+    const address = this.#elsewhere ?? portals[this.#attempts++ % portals.length]!
+    this.#elsewhere = undefined
     const opening = await openLeg({
       network,
       clock: this.#legClock,
@@ -124,11 +129,17 @@ export class FrontSession implements Attachment {
     }).catch((error: unknown) => ({ kind: 'failed' as const, cause: toError(error).message }))
     if (opening.kind === 'open') {
       this.#leg = opening.leg
+      this.address = address
       this.logins++
       note('logged in')
       return
     }
     note(`no session: ${opening.cause}`)
+    if (opening.kind === 'refused' && opening.elsewhere !== undefined) {
+      note(`sent to ${opening.elsewhere}`)
+      this.#elsewhere = opening.elsewhere
+      return
+    }
     await new Promise<void>((resolve) => void clock.after(retryMs, resolve))
   }
 

@@ -14,8 +14,8 @@ import { sectorBytes } from './stamps.ts'
 
 export interface PathOptions {
   readonly session: FrontSession
-  /** Of the gateway. */
-  readonly group: number
+  /** Of the gateway at this address: a session may have been sent to another one. */
+  readonly groupAt: (address: string) => number
 }
 
 export interface MultipathOptions {
@@ -111,10 +111,10 @@ export class MultipathSession implements Attachment {
   async #goTo(path: Path): Promise<void> {
     this.#options.note(`goes to ${path.name}`)
     if (this.#options.explicit) {
-      const { group, session } = path
+      const { groupAt, session } = path
       const asked = await session.submit({
         cdb: cdbs.setTargetPortGroups(),
-        dataOut: [cdbs.targetPortGroupsList(group)],
+        dataOut: [cdbs.targetPortGroupsList(groupAt(session.address))],
       })
       if (asked.kind !== 'status') {
         this.#fails(path, asked.kind)
