@@ -175,19 +175,21 @@ export class Shim {
 
   /**
    * The initiators are asked to log out while there is another gateway that they can be sent to, and
-   * found at home until each of them has come for its address.
+   * find this one at home until each has a session with its volume at one of the others.
    */
   async #moveAway(graceMs: number): Promise<void> {
     const { clock } = this.#ports
     const attendance = this.#attendance
     await attendance.leave()
     if (!attendance.isLeaving || attendance.loads.length === 0) return
-    const missing = this.#attached().length
-    const before = this.#guide.sent
+    const leaving = this.#attachments()
     const untilMs = clock.nowMs() + frontEnds.leaveMs
     await this.#portal.dismiss(graceMs)
-    while (this.#guide.sent - before < missing && attendance.loads.length > 0) {
-      if (clock.nowMs() >= untilMs) break
+    for (;;) {
+      const { loads } = attendance
+      const hasMoved = (key: number) => loads.some(({ attachments }) => attachments.has(key))
+      if (loads.length === 0 || leaving.every(hasMoved) || clock.nowMs() >= untilMs) return
+      attendance.hurry()
       await new Promise<void>((resolve) => void clock.after(frontEnds.leaveTickMs, resolve))
     }
   }

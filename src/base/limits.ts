@@ -165,8 +165,8 @@ export const frontEnds = {
   frontEnds: 1_000,
   /** A stopping gateway sends its initiators elsewhere for no longer than this. */
   leaveMs: 3_000,
-  /** How often it looks whether all of them have come for their address. */
-  leaveTickMs: 20,
+  /** How often it looks whether all of them have arrived there. */
+  leaveTickMs: 50,
   /** An initiator is sent to a gateway that has fewer sessions by more than this. */
   spreadMargin: 2,
   /** What is known of other gateways moves nobody when it is older. */

@@ -141,7 +141,9 @@ export class FrontEnds {
       const atMs = heard?.servedAtMs.get(served(volumeId, initiator)) ?? this.#startedMs
       const silentMs = clock.nowMs() - atMs
       if (silentMs >= limits.lostMs) return true
-      if (silentMs < limits.presentMs) return false
+      // What it said last of itself may be that it does not serve this initiator any more.
+      const isServed = heard === undefined || atMs >= heard.atMs
+      if (isServed && silentMs < limits.presentMs) return false
       await anyOf([this.#changed], { clock, ms: limits.lostMs - silentMs })
     }
   }

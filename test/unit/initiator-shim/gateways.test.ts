@@ -156,6 +156,21 @@ t.test('an orderly stop of the active one moves an initiator at once', async (t)
   t.same(await states(cluster, there), ['12: 0'])
 })
 
+t.test(
+  'an initiator with one path that comes from the active one waits for its place',
+  async (t) => {
+    const { cluster, one, two, attach } = await started(t)
+    const there = await attach(two)
+    t.equal(await write(cluster, there, 1), 'good')
+    await cluster.pass(700)
+    there.leg.close()
+    await cluster.pass(30)
+    const here = await attach(one)
+    t.equal(await write(cluster, here, 2), 'good', 'and is not told that this one is in standby')
+    t.same(await cluster.run(here.read(0, 1)), [2])
+  },
+)
+
 t.test('a plain shim obeys the map, and takes over where nobody else is left', async (t) => {
   const { cluster, one, attach } = await started(t)
   const shim = await cluster.attach('v')
