@@ -114,10 +114,26 @@ t.test('a login that comes back is let in; without the manager all are', async (
   t.equal(address(sent.said), portals[1], 'without a portal group tag')
   const back = await ask(cluster, portals[0]!, 'x')
   t.equal(back.said.status, 0, 'it could not go there')
+  const anew = await ask(cluster, portals[0]!, 'h0')
+  t.equal(anew.said.status, 0, 'session reinstatement stays')
   cluster.rpc.cut(fronts[0]!.host, true)
   await cluster.pass(limits.spreadKnownMs + 1_100)
   const alone = await ask(cluster, portals[0]!, 'y')
   t.equal(alone.said.status, 0)
+})
+
+t.test('who works through a gateway returns to it', async (t) => {
+  const { cluster, portals } = await started(t)
+  const before = await cluster.attach('v', { address: portals[0]!, name: 'w' })
+  await cluster.run(before.write(0, 8, 1).answer)
+  for (let i = 0; i < 8; i++) {
+    const { at, raw } = await attach(cluster, portals[0]!, `h${i}`)
+    if (at !== portals[0]) raw.close()
+  }
+  before.leg.close()
+  await cluster.pass(1_100)
+  t.equal((await ask(cluster, portals[0]!, 'w', 2)).said.status, 0)
+  t.equal((await ask(cluster, portals[0]!, 'x')).said.status, moved, 'others are sent on')
 })
 
 t.test('gateways that know nothing true of one another send nobody around', async (t) => {
