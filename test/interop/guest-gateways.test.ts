@@ -14,6 +14,8 @@ import {
   gatewayPrograms,
   gatewayScript,
   killGateway,
+  redirectScript,
+  stopGateway,
 } from '../support/guest/gateway-scripts.ts'
 import { Guest } from '../support/guest/guest.ts'
 
@@ -63,5 +65,28 @@ t.test('two gateways, the active one killed', async (t) => {
   t.equal(status, 0, 'exit status of the script')
   t.match(output, /load verified through the other[\s\S]*both paths again[\s\S]*all done/)
   t.not((await activeGateway(cluster)).name, killed.name, 'the other one serves it now')
+  if (!t.passing()) t.comment(`${output}\n${console}`)
+})
+
+t.test('one path, its gateway stopped in good order', async (t) => {
+  const cluster = await Cluster.start([
+    ...['--servers', '1', '--capacity', '256MiB', '--gateways', '2', '--volume', 'disk=64MiB'],
+  ])
+  t.teardown(() => cluster.stop())
+  const [first] = cluster.ready.processes.filter(({ role }) => role === 'gateway')
+  const guest = new Guest({
+    script: redirectScript(cluster.address(first!, 'iscsi'), cluster.ready.volumes[0]?.iqn ?? ''),
+    programs: gatewayPrograms,
+    modules: gatewayModules,
+    deadlineMs,
+  })
+  t.teardown(() => guest.kill())
+  await guest.written(stopGateway)
+  const stopped = await activeGateway(cluster)
+  process.kill(stopped.pid, 'SIGTERM')
+  const { status, output, console } = await guest.ended
+  t.equal(status, 0, 'exit status of the script')
+  t.match(output, /two sessions at two gateways[\s\S]*all done/)
+  for (const [line] of output.matchAll(/clat .*/g)) t.comment(line)
   if (!t.passing()) t.comment(`${output}\n${console}`)
 })

@@ -86,3 +86,34 @@ if dmesg | grep -E 'EXT4-fs error|I/O error.* dm-|timing out'; then fail kernel 
 say all done
 `
 }
+
+/** What the guest says when the test has to stop the gateway of its only path. */
+export const stopGateway = 'stop the gateway'
+
+/** Two sessions that are both asked for at one gateway, and then a load over a single path. */
+export function redirectScript(portal: string, iqn: string): string {
+  return `. /lib.sh
+IQN=${iqn}
+iscsiadm -m discovery -t sendtargets -p ${portal} > /dev/null
+iscsiadm -m node -T $IQN -p ${portal} -o update -n node.session.nr_sessions -v 2
+iscsiadm -m node -T $IQN -p ${portal} --login
+portals() { iscsiadm -m session -P 1 | sed -n 's/.*Current Portal: *//p' | sort -u | wc -l; }
+[ $(portals) = 2 ] || fail "not two portals: $(iscsiadm -m session -P 1)"
+say two sessions at two gateways
+iscsiadm -m session -r 2 --logout
+disk=$(disk_of session1)
+# The kernel has looked for partitions on the path in standby.
+dmesg -c > /dev/null
+fio --name=load --filename=$disk --ioengine=libaio --direct=1 --iodepth=4 --rw=randrw \\
+  --bsrange=4k-64k --size=2M --verify=crc32c --verify_fatal=1 --do_verify=1 --loops=6 \\
+  --output=/tmp/load &
+load=$!
+sleep 2
+say ${stopGateway}
+wait $load || fail "$(cat /tmp/load)"
+grep -q 'err= 0' /tmp/load || fail "$(cat /tmp/load)"
+grep ' clat ' /tmp/load
+if dmesg | grep -E 'I/O error|timing out'; then fail kernel complaints; fi
+say all done
+`
+}
