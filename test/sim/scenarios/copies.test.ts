@@ -17,7 +17,9 @@ interface Point {
 const promoted = /replicas=\["s2.*s1 \(behind\)/
 const partial = /bringing a replica up to date.*how="partial"/
 const full = /bringing a replica up to date.*how="full"/
-const bothLost = [/s1: page store opened.*MayBeLost=true/, /s2: page store opened.*MayBeLost=true/]
+/** In whatever order they start. */
+const lost = /s[12]: page store opened.*MayBeLost=true/
+const bothLost = [lost, lost]
 
 const points: readonly Point[] = [
   {
