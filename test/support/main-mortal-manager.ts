@@ -5,12 +5,11 @@
  * storage servers), commit (a map is written) and forget (a deleted one is removed). Nothing is
  * counted before SIGUSR2, which it answers with a line `armed`.
  */
-import { Command } from 'commander'
-import { type ManagerCommandOptions, runManager } from '../../src/cli/manager.ts'
+import { runManager } from '../../src/cli/manager.ts'
 import type { KeyValue, Transaction } from '../../src/ports/key-value.ts'
 import type { RpcChannel, RpcNetwork } from '../../src/ports/rpc.ts'
+import { managerArguments } from './manager-arguments.ts'
 
-const gather = (value: string, before: readonly string[]): string[] => [...before, value]
 const never = new Promise<never>(() => undefined)
 
 /** Counts the calls of one step, and ends the process. */
@@ -93,15 +92,7 @@ async function main(): Promise<void> {
     fate.armed = true
     process.stdout.write('armed\n')
   })
-  const program = new Command()
-    .argument('<verb>')
-    .option('--dir <dir>')
-    .option('--control <address>')
-    .option('--portal <address>', '', gather, [])
-    .option('--log-level <level>')
-    .option('--json')
-    .parse()
-  await runManager(program.opts<ManagerCommandOptions>(), (ports) => ({
+  await runManager(managerArguments(), (ports) => ({
     ...ports,
     keyValue: mortalKeyValue(ports.keyValue, fate),
     rpc: mortalRpc(ports.rpc, fate),
